@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -54,4 +55,14 @@ func DecodeWelcome(data []byte) (Welcome, error) {
 // LeafName is the server name of an agent's leaf. The hub reads it to know which agents of a host are linked now.
 func LeafName(host, writer, session string) string {
 	return HostToken(host) + "." + writer + "." + session
+}
+
+// ParseLeafName is the inverse of LeafName. Names come from the network: what is no leaf name of an agent is an error.
+func ParseLeafName(name string) (host, writer, session string, err error) {
+	parts := strings.Split(name, ".")
+	if len(parts) != 3 || parts[1] == "" || parts[2] == "" {
+		return "", "", "", fmt.Errorf("leaf name %q is not host.writer.session", name)
+	}
+	host, err = HostOfToken(parts[0])
+	return host, parts[1], parts[2], err
 }

@@ -1,0 +1,124 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
+// Defaults and limits of a hub's layout.
+const (
+	defaultPartitions  = 8
+	maxPartitions      = 1024
+	defaultStreamBytes = 1 << 30
+	minStreamBytes     = 1 << 20
+)
+
+// HubConfig describes a hub node.
+type HubConfig struct {
+	Name        string       // server name; "": a random one, kept in the store
+	StoreDir    string       // the node's directory, made when absent; one process uses it at a time
+	Listen      string       // host:port for receivers; port 0: the system chooses
+	LeafListen  string       // host:port for agents' leaves; port 0: the system chooses
+	Secret      string       // what receivers and agents must know; "": the one in <store>/secret, made at the first start
+	Partitions  int          // used when the hub is founded, later starts must not differ; 0: as founded
+	StreamBytes int64        // size limit of a partition's stream in bytes, used when the hub is founded
+	Logger      *slog.Logger // required
+}
+
+// DefaultHubConfig is a hub for one machine. StoreDir and Logger are left to the caller.
+func DefaultHubConfig() HubConfig {
+	return HubConfig{
+		Listen:      "127.0.0.1:4222",
+		LeafListen:  "127.0.0.1:7422",
+		Partitions:  defaultPartitions,
+		StreamBytes: defaultStreamBytes,
+	}
+}
+
+// Validate lists everything that is wrong with the config.
+func (c HubConfig) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if c.StoreDir == "" {
+		fault("store directory is not set")
+	}
+	if c.Logger == nil {
+		fault("logger is not set")
+	}
+	if c.Partitions < 0 || c.Partitions > maxPartitions {
+		fault("%d partitions: 1 to %d are possible", c.Partitions, maxPartitions)
+	}
+	if c.StreamBytes < minStreamBytes {
+		fault("stream size %d bytes: at least %d are needed", c.StreamBytes, minStreamBytes)
+	}
+	if strings.ContainsAny(c.Name, " \t\n") {
+		fault("name %q holds a space", c.Name)
+	}
+	faults = append(faults, checkListen("listen", c.Listen), checkListen("leaf-listen", c.LeafListen))
+	return errors.Join(faults...)
+}
+
+// checkListen lets through loopback only: one secret in clear text is no protection on a network.
+func checkListen(name, address string) error {
+	host, _, err := splitAddress(address)
+	if err != nil {
+		return fmt.Errorf("%s %q: %w", name, address, err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%s %q is no loopback address: without credentials a hub serves its own machine only", name, address)
+	}
+	return nil
+}
+
+// LeafConfig describes the leaf node of an agent.
+type LeafConfig struct {
+	Host    string       // the host it ships for
+	Writer  string       // id of the agent's state directory
+	Session string       // id of the agent's process
+	Hubs    []string     // nats-leaf://host:port of one or more hub nodes
+	Secret  string       // the hub's secret
+	Logger  *slog.Logger // required
+}
+
+// Validate lists everything that is wrong with the config.
+func (c LeafConfig) Validate() error {
+	faults := []error{wire.ValidHost(c.Host)}
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	for name, id := range map[string]string{"writer": c.Writer, "session": c.Session} {
+		if id == "" || strings.ContainsAny(id, ". \t\n") {
+			fault("%s id %q: it must be one word without dots", name, id)
+		}
+	}
+	if c.Logger == nil {
+		fault("logger is not set")
+	}
+	if len(c.Hubs) == 0 {
+		fault("no hub is named")
+	}
+	for _, hub := range c.Hubs {
+		_, err := leafURL(hub, c.Secret)
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+// leafURL is the address of a hub as the embedded server wants it, with the agents' user in it.
+func leafURL(hub, secret string) (*url.URL, error) {
+	u, err := url.Parse(hub)
+	if err != nil {
+		return nil, fmt.Errorf("hub address %q: %w", hub, err)
+	}
+	if u.Scheme == "nats" || u.Scheme == "tls" {
+		return nil, fmt.Errorf("hub address %q is for receivers: agents need nats-leaf://host:port, the hub's leaf listener", hub)
+	}
+	if u.Scheme != "nats-leaf" || u.Port() == "" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" {
+		return nil, fmt.Errorf("hub address %q is not nats-leaf://host:port", hub)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, User: url.UserPassword(userAgent, secret)}, nil
+}

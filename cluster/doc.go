@@ -1,0 +1,23 @@
+// Package cluster embeds the NATS servers of logdrive: the hub node that keeps the streams, and the leaf inside each agent.
+//
+// The walk of a batch: an agent publishes it to logs.<host> on its own leaf (leaf.go), which passes it over one link (link.go says what is
+// wrong with it) into the account AGENTS of the hub (hub.go, options.go). A service import carries it into the account LOGS, whose mapping
+// turns the subject into part.<layout>.<partition>.<host>; the stream of that partition (found.go) checks that
+// the sender knows the host's last sequence, writes the message, syncs it, and answers. The answer goes the same way back. An agent that does
+// not know where its host stands asks hello.<host> (hello.go): the answer is the head of the host's chain and the table of what it holds (chain.go),
+// unless another agent ships that host now (links.go). Receivers join the account LOGS from elsewhere with Connect (connect.go), or in process.
+//
+// Guarantees: what the hub answered with an acknowledgement is on its disk. A batch is stored once and after the one it expects, or refused. A stream
+// that is full refuses, it never drops. A leaf cannot read any stream, reach the JetStream API, acknowledge for a
+// receiver or publish into a partition by its subject. A store is used by one process, keeps its layout, and a founded hub never makes
+// a lost stream anew.
+// Not guaranteed: that an agent is who it says. Without credentials, whoever knows the secret may publish for every host; this is why such a hub serves
+// loopback only.
+//
+// Hub and Leaf are each owned by their Run, which blocks until all it started has ended. Only this package imports the server.
+//
+//	hub, err := cluster.NewHub(cfg)
+//	go hub.Run(ctx)
+//	<-hub.Ready()
+//	nc, err := hub.Connect()
+package cluster

@@ -1,0 +1,154 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
+const (
+	helloWorkers = 8                // answers in the making at once; each may hold a batch and a table in memory
+	helloTimeout = 10 * time.Second // of one answer
+	maxBatch     = 8 << 20          // raw bytes: the largest wish
+	minBatch     = 64 << 10
+	batchShare   = 16 // batches that must fit into a stream, so that a small one is not full with the heads of few hosts
+)
+
+// hello is the service that tells agents where the chain of their host stands.
+type hello struct {
+	f       *foundation
+	links   *links
+	log     *slog.Logger
+	service micro.Service
+	asked   chan micro.Request
+}
+
+// newHello registers the service. Requests are taken up only by run; until then, and while all workers are busy, they wait in the subscription.
+func newHello(nc *nats.Conn, s *server.Server, f *foundation, log *slog.Logger) (*hello, error) {
+	h := &hello{f: f, links: &links{server: s}, log: log, asked: make(chan micro.Request)}
+	svc, err := micro.AddService(nc, micro.Config{Name: "logdrive-hello", Version: "1.0.0", Description: "tells agents where the chain of their host stands"})
+	if err != nil {
+		return nil, fmt.Errorf("add hello service: %w", err)
+	}
+	ask := micro.HandlerFunc(func(r micro.Request) { h.asked <- r })
+	if err := svc.AddEndpoint("hello", ask, micro.WithEndpointSubject(wire.HelloSubjects)); err != nil {
+		return nil, errors.Join(fmt.Errorf("add hello endpoint: %w", err), svc.Stop())
+	}
+	h.service = svc
+	return h, nil
+}
+
+// run answers until ctx ends.
+func (h *hello) run(ctx context.Context) error {
+	stopped := make(chan struct{})
+	var workers errgroup.Group
+	for range helloWorkers {
+		workers.Go(func() error { h.work(stopped); return nil })
+	}
+	<-ctx.Done()
+	err := h.service.Stop()
+	close(stopped)
+	if err := errors.Join(err, workers.Wait()); err != nil {
+		return fmt.Errorf("stop hello service: %w", err)
+	}
+	return nil
+}
+
+func (h *hello) work(stopped <-chan struct{}) {
+	for {
+		select {
+		case r := <-h.asked:
+			h.respond(r)
+		case <-stopped:
+			return
+		}
+	}
+}
+
+// respond answers one request, or answers with an error that makes the agent ask again.
+func (h *hello) respond(r micro.Request) {
+	ctx, cancel := context.WithTimeout(context.Background(), helloTimeout)
+	defer cancel()
+	data, err := h.answer(ctx, r.Subject(), r.Data())
+	if err == nil {
+		err = r.Respond(data)
+	} else {
+		h.log.Warn("hello is not answered", "subject", r.Subject(), "err", err)
+		err = r.Error("500", err.Error(), nil)
+	}
+	if err != nil {
+		h.log.Warn("hello answer is not sent", "subject", r.Subject(), "err", err)
+	}
+}
+
+func (h *hello) answer(ctx context.Context, subject string, data []byte) ([]byte, error) {
+	w, err := h.welcome(ctx, subject, data)
+	if err != nil {
+		return nil, err
+	}
+	return w.Encode()
+}
+
+// welcome is the answer of rule P3. The host is the subject's: whatever credentials allow an agent, they allow by subject.
+func (h *hello) welcome(ctx context.Context, subject string, data []byte) (*wire.Welcome, error) {
+	w := &wire.Welcome{Version: wire.Version}
+	host, err := wire.HostOfHello(subject)
+	if err != nil {
+		return refuse(w, "%v", err), nil
+	}
+	asked, err := wire.DecodeHello(data)
+	if err != nil {
+		return refuse(w, "this is no hello: %v", err), nil
+	}
+	if asked.Version != wire.Version {
+		return refuse(w, "agent speaks protocol version %d, hub speaks %d: %s", asked.Version, wire.Version, whoIsOld(asked.Version)), nil
+	}
+	c := h.f.chain(host)
+	st, err := c.read(ctx, asked.After)
+	if errors.Is(err, errBroken) {
+		return refuse(w, "%v: batches are gone from stream %s that are not archived; an operator must decide", err, c.stream.CachedInfo().Config.Name), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if refusal, err := h.links.conflict(host, asked, st.writer); refusal != "" || err != nil {
+		w.Conflict = refusal != ""
+		return refuse(w, "%s", refusal), err
+	}
+	h.fill(w, c, st, asked.After)
+	return w, nil
+}
+
+func (h *hello) fill(w *wire.Welcome, c *chain, st state, after uint64) {
+	w.Stream, w.Created = c.stream.CachedInfo().Config.Name, c.created
+	w.Head, w.Archived = st.head, st.archived
+	w.MaxBatch = batchWish(h.f.layout.StreamBytes)
+	if after != st.head || st.head == 0 {
+		w.Table = &st.table
+	}
+}
+
+func batchWish(streamBytes int64) int {
+	return int(max(minBatch, min(maxBatch, streamBytes/batchShare)))
+}
+
+func refuse(w *wire.Welcome, format string, args ...any) *wire.Welcome {
+	w.Refusal = fmt.Sprintf(format, args...)
+	return w
+}
+
+func whoIsOld(agent int) string {
+	if agent < wire.Version {
+		return "upgrade the agent"
+	}
+	return "upgrade the hub"
+}

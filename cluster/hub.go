@@ -1,0 +1,167 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
+// startTimeout bounds the start of a server. Streams are recovered in it: after a crash their indexes are read again from disk.
+const startTimeout = 10 * time.Minute
+
+// stopTimeout bounds the end of a server that no longer answers. Everything acknowledged is on disk by then.
+const stopTimeout = 30 * time.Second
+
+// Hub is a hub node: a NATS server with the accounts, streams and services of logdrive. Run owns it; the other methods
+// may be called from any goroutine once Ready is closed, and Secret and Ready at any time.
+type Hub struct {
+	cfg    HubConfig
+	log    *slog.Logger
+	store  *store
+	layout wire.Layout
+	server *server.Server
+	addrs  Addresses
+	ready  chan struct{}
+}
+
+// NewHub takes the node's directory and reads, or makes, its name, secret and layout. It starts nothing; Run gives the directory back.
+func NewHub(cfg HubConfig) (*Hub, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("hub config: %w", err)
+	}
+	st, err := openStore(cfg.StoreDir)
+	if err != nil {
+		return nil, err
+	}
+	h := &Hub{cfg: cfg, log: cfg.Logger.With("component", "hub"), store: st, ready: make(chan struct{})}
+	if err := h.prepare(); err != nil {
+		st.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// prepare settles what the server must know before it starts.
+func (h *Hub) prepare() (err error) {
+	if h.cfg.Name == "" {
+		if h.cfg.Name, err = h.store.word("name", "hub-"+randomID(4)); err != nil {
+			return err
+		}
+	}
+	if h.cfg.Secret == "" {
+		if h.cfg.Secret, err = h.store.word("secret", randomID(24)); err != nil {
+			return err
+		}
+	}
+	wish := wire.Layout{Hub: randomID(4), Number: 1, Partitions: h.cfg.Partitions, StreamBytes: h.cfg.StreamBytes}
+	if wish.Partitions == 0 {
+		wish.Partitions = defaultPartitions
+	}
+	if h.layout, err = h.store.layout(wish); err != nil {
+		return err
+	}
+	if p := h.cfg.Partitions; p != 0 && p != h.layout.Partitions {
+		return fmt.Errorf("hub store %s was founded with %d partitions, %d are asked for: the number cannot be changed yet; start it with %d",
+			h.cfg.StoreDir, h.layout.Partitions, p, h.layout.Partitions)
+	}
+	if h.cfg.StreamBytes != h.layout.StreamBytes {
+		h.log.Warn("stream size stays as founded", "founded", h.layout.StreamBytes, "asked", h.cfg.StreamBytes)
+	}
+	h.checkDisk()
+	return nil
+}
+
+// checkDisk warns when the streams may outgrow the disk: agents wait when a stream is full, but a full disk stops the whole hub.
+func (h *Hub) checkDisk() {
+	free, err := freeBytes(h.cfg.StoreDir)
+	if err != nil {
+		h.log.Warn("free space of the hub store is unknown", "err", err)
+		return
+	}
+	if need := int64(h.layout.Partitions) * h.layout.StreamBytes; free < need {
+		h.log.Warn("hub store may outgrow its disk", "dir", h.cfg.StoreDir, "free_bytes", free, "streams_may_hold_bytes", need)
+	}
+}
+
+// Run serves until ctx ends or the server cannot go on. It returns nil when ctx ended it, and always after all it started has ended.
+// Clients from Connect must be closed before ctx ends: they lose their server.
+func (h *Hub) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, h.store.close()) }()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if h.server, err = h.start(cancel); err != nil {
+		return err
+	}
+	defer stopServer(h.server, h.log)
+	nc, err := h.Connect(nats.Name("logdrive hub"))
+	if err != nil {
+		return err
+	}
+	defer drain(nc)
+	if err := h.serve(ctx, nc); err != nil {
+		return serverDied(ctx, err)
+	}
+	return serverDied(ctx, nil)
+}
+
+// start brings up the server up to its listeners and JetStream.
+func (h *Hub) start(cancel context.CancelCauseFunc) (*server.Server, error) {
+	opts, err := hubOptions(h.cfg, h.layout)
+	if err != nil {
+		return nil, err
+	}
+	s, err := startServer(opts, newServerLog(h.log, func(err error) { cancel(fatalError{err}) }, func(string) {}))
+	if err != nil {
+		return nil, fmt.Errorf("start hub: %w", err)
+	}
+	if h.addrs, err = addresses(h.cfg, s); err != nil {
+		stopServer(s, h.log)
+		return nil, fmt.Errorf("start hub: %w", err)
+	}
+	return s, nil
+}
+
+// serve founds or checks the layout, answers hello, and blocks until ctx ends.
+func (h *Hub) serve(ctx context.Context, nc *nats.Conn) error {
+	f, err := found(ctx, nc, h.layout, h.log)
+	if err != nil {
+		return err
+	}
+	account, err := h.server.LookupAccount(accountLogs)
+	if err != nil {
+		return fmt.Errorf("look up account %s: %w", accountLogs, err)
+	}
+	// Until here batches had no stream to go to: agents got no answer and will try again.
+	if err := account.AddMapping(wire.LogSubjects, wire.Mapping(h.layout.Number, h.layout.Partitions)); err != nil {
+		return fmt.Errorf("map %s: %w", wire.LogSubjects, err)
+	}
+	svc, err := newHello(nc, h.server, f, h.log)
+	if err != nil {
+		return err
+	}
+	close(h.ready)
+	h.log.Info("hub is ready", "name", h.cfg.Name, "hub", h.layout.Hub, "partitions", h.layout.Partitions, "client", h.addrs.Client, "leaf", h.addrs.Leaf)
+	return svc.run(ctx)
+}
+
+// Ready is closed once streams, bucket, mapping and hello service stand.
+func (h *Hub) Ready() <-chan struct{} { return h.ready }
+
+// Addresses are the listeners, with the ports that the system chose.
+func (h *Hub) Addresses() Addresses { return h.addrs }
+
+// Secret is what receivers and agents must know.
+func (h *Hub) Secret() string { return h.cfg.Secret }
+
+// Connect makes an in-process client in the account of the streams.
+func (h *Hub) Connect(opts ...nats.Option) (*nats.Conn, error) {
+	all := append([]nats.Option{nats.UserInfo(userReceiver, h.cfg.Secret)}, opts...)
+	return connectInProcess(h.server, "logdrive receiver", all...)
+}

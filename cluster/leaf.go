@@ -1,0 +1,74 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
+// Leaf is the NATS server inside an agent. It keeps a link to the hub, and makes it again whenever it breaks. Run owns it; the other
+// methods may be called from any goroutine once Ready is closed.
+type Leaf struct {
+	cfg    LeafConfig
+	log    *slog.Logger
+	server *server.Server
+	faults *faults
+	ready  chan struct{}
+}
+
+// NewLeaf checks the config. It starts nothing.
+func NewLeaf(cfg LeafConfig) (*Leaf, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("leaf config: %w", err)
+	}
+	return &Leaf{cfg: cfg, log: cfg.Logger.With("component", "leaf"), faults: &faults{now: time.Now}, ready: make(chan struct{})}, nil
+}
+
+// Run keeps the leaf up until ctx ends or the server cannot go on. It returns nil when ctx ended it. Clients from Connect must be closed before.
+func (l *Leaf) Run(ctx context.Context) error {
+	opts, err := leafOptions(l.cfg)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l.server, err = startServer(opts, newServerLog(l.log, func(err error) { cancel(fatalError{err}) }, l.faults.observe))
+	if err != nil {
+		return fmt.Errorf("start leaf: %w", err)
+	}
+	defer stopServer(l.server, l.log)
+	close(l.ready)
+	<-ctx.Done()
+	return serverDied(ctx, nil)
+}
+
+// Ready is closed once Connect works. The hub may still be out of reach: see Link.
+func (l *Leaf) Ready() <-chan struct{} { return l.ready }
+
+// Linked says that the hub is reached now.
+func (l *Leaf) Linked() bool { return l.server.NumLeafNodes() > 0 }
+
+// Link is how the leaf stands to the hub.
+type Link struct {
+	Up    bool
+	Fault string    // why the last attempt failed or the last link ended, and what to do; "" when nothing failed yet
+	Since time.Time // of that fault
+}
+
+// Link tells whether the hub is reached and, if it is not, why.
+func (l *Leaf) Link() Link {
+	fault, since := l.faults.last()
+	return Link{Up: l.Linked(), Fault: fault, Since: since}
+}
+
+// Connect makes an in-process client of the leaf. Answers come to inboxes that carry the host, so that credentials can be tied to it.
+func (l *Leaf) Connect(opts ...nats.Option) (*nats.Conn, error) {
+	all := append([]nats.Option{nats.CustomInboxPrefix("_INBOX_" + wire.HostToken(l.cfg.Host))}, opts...)
+	return connectInProcess(l.server, "logdrive agent", all...)
+}

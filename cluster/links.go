@@ -1,0 +1,68 @@
+package cluster
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
+// links knows which agents are joined to this node now, by the names of their leaves.
+type links struct {
+	server *server.Server
+}
+
+// link is one agent's.
+type link struct {
+	id              uint64 // of the connection: an older one has a smaller id
+	writer, session string
+	address         string
+}
+
+// of lists the links of a host.
+func (l *links) of(host string) ([]link, error) {
+	leafs, err := l.server.Leafz(&server.LeafzOptions{Account: accountAgents})
+	if err != nil {
+		return nil, fmt.Errorf("list leaves: %w", err)
+	}
+	var found []link
+	for _, leaf := range leafs.Leafs {
+		h, writer, session, err := wire.ParseLeafName(leaf.Name)
+		if err == nil && h == host {
+			found = append(found, link{id: leaf.ID, writer: writer, session: session, address: net.JoinHostPort(leaf.IP, strconv.Itoa(leaf.Port))})
+		}
+	}
+	return found, nil
+}
+
+// conflict says, in a sentence for people, which other agent ships this host now, or "" when the asker may. Two agents of one name must
+// not both be turned away: whoever wrote the head of the chain stays, and when that does not decide, whoever was linked first.
+func (l *links) conflict(host string, asker wire.Hello, headWriter string) (string, error) {
+	all, err := l.of(host)
+	if err != nil {
+		return "", err
+	}
+	var me link
+	for _, k := range all {
+		if k.session == asker.Session {
+			me = k
+		}
+	}
+	for _, k := range all {
+		if k.session != asker.Session && k.outranks(me, asker.Writer, headWriter) {
+			return fmt.Sprintf("another agent ships host %s now: it is at %s and has writer id %s, this one has %s; "+
+				"give one of them another host name, or stop it (one that was just killed is forgotten within 20 s)", host, k.address, k.writer, asker.Writer), nil
+		}
+	}
+	return "", nil
+}
+
+func (k link) outranks(me link, writer, headWriter string) bool {
+	if headWriter != "" && (k.writer == headWriter) != (writer == headWriter) {
+		return k.writer == headWriter
+	}
+	return k.id < me.id || me.id == 0
+}

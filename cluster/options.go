@@ -1,0 +1,163 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
+// Accounts and users of a hub.
+const (
+	accountLogs   = "LOGS"   // owns the streams; receivers and the hub's own clients
+	accountAgents = "AGENTS" // what agents see: the services logs.* and hello.*, and nothing else
+	accountSystem = "SYS"    // the server's own; nobody logs in
+	userReceiver  = "receiver"
+	userAgent     = "agent"
+	domain        = "hub" // of JetStream
+)
+
+// Times and sizes of both servers. A link whose other end is gone without a word is noticed after pingEvery * (maxPings + 1) = 15 s.
+const (
+	pingEvery     = 5 * time.Second
+	maxPings      = 2
+	writeDeadline = 10 * time.Second
+	dialTimeout   = 5 * time.Second
+	relinkEvery   = 250 * time.Millisecond
+	maxPending    = 256 << 20 // bytes that may wait for one connection before it is cut
+	bucketBytes   = 4 << 30   // most that the key-value bucket may hold
+	spareBytes    = 1 << 30   // store beyond the streams and the bucket, for what grows around them
+	maxMemory     = 256 << 20 // of JetStream: only short-lived consumers live there
+	maxHeaders    = 64 << 10  // the server's limit on the headers of a message
+)
+
+// accounts is the part of the configuration that the server's options cannot express: an account made in code has no JetStream.
+// An agent's leaf in the account of the streams could forge acknowledgements; in an account of its own it cannot even name them.
+const accounts = `
+system_account: SYS
+accounts {
+  SYS {}
+  LOGS {
+    jetstream { max_mem: %d, max_file: %d }
+    exports [ { service: "logs.*" }, { service: "hello.*" } ]
+  }
+  AGENTS {
+    imports [ { service: { account: LOGS, subject: "logs.*" } }, { service: { account: LOGS, subject: "hello.*" } } ]
+  }
+}`
+
+// storeBytes is what the server may keep on disk for a layout.
+func storeBytes(l wire.Layout) int64 {
+	return int64(l.Partitions)*l.StreamBytes + bucketBytes + spareBytes
+}
+
+// hubOptions configures the server of a hub node.
+func hubOptions(cfg HubConfig, l wire.Layout) (*server.Options, error) {
+	o := baseOptions(cfg.Name)
+	if err := o.ProcessConfigString(fmt.Sprintf(accounts, int64(maxMemory), storeBytes(l))); err != nil {
+		return nil, fmt.Errorf("configure accounts: %w", err)
+	}
+	var err error
+	if o.Host, o.Port, err = splitAddress(cfg.Listen); err != nil {
+		return nil, err
+	}
+	if o.LeafNode.Host, o.LeafNode.Port, err = splitAddress(cfg.LeafListen); err != nil {
+		return nil, err
+	}
+	o.JetStream = true
+	o.JetStreamDomain = domain
+	o.StoreDir = cfg.StoreDir
+	o.JetStreamMaxMemory = maxMemory
+	o.JetStreamMaxStore = storeBytes(l)
+	o.SyncAlways = true
+	for _, account := range o.Accounts {
+		if account.Name == accountLogs {
+			o.Users = append(o.Users, &server.User{Username: userReceiver, Password: cfg.Secret, Account: account})
+		}
+	}
+	o.LeafNode.Username, o.LeafNode.Password, o.LeafNode.Account = userAgent, cfg.Secret, accountAgents
+	o.LeafNode.NoAdvertise = true
+	o.LeafNode.IsolateLeafnodeInterest = true
+	o.LeafNode.Compression.Mode = server.CompressionOff
+	o.LeafNode.WriteDeadline = writeDeadline
+	return o, nil
+}
+
+// leafOptions configures the server of an agent's leaf.
+func leafOptions(cfg LeafConfig) (*server.Options, error) {
+	o := baseOptions(wire.LeafName(cfg.Host, cfg.Writer, cfg.Session))
+	o.DontListen = true
+	// A fleet that lost its hub together must not come back in step.
+	o.LeafNode.ReconnectInterval = relinkEvery + rand.N(relinkEvery/2)
+	o.LeafNode.WriteDeadline = writeDeadline
+	o.ConnectErrorReports, o.ReconnectErrorReports = 1, 1 // every failure is wanted for Link; serverLog keeps them from the log
+	remote := &server.RemoteLeafOpts{IgnoreDiscoveredServers: true, DialTimeout: dialTimeout, FirstInfoTimeout: dialTimeout}
+	remote.Compression.Mode = server.CompressionOff
+	for _, hub := range cfg.Hubs {
+		u, err := leafURL(hub, cfg.Secret)
+		if err != nil {
+			return nil, err
+		}
+		remote.URLs = append(remote.URLs, u)
+	}
+	o.LeafNode.Remotes = []*server.RemoteLeafOpts{remote}
+	return o, nil
+}
+
+// baseOptions is what both servers share. Payloads are compressed by agents already, so links are not.
+func baseOptions(name string) *server.Options {
+	return &server.Options{
+		ServerName:    name,
+		NoSigs:        true, // else the server ends the process on a signal, before anything is drained
+		NoLog:         false,
+		MaxPayload:    wire.MaxPayload,
+		MaxPending:    maxPending,
+		PingInterval:  pingEvery,
+		MaxPingsOut:   maxPings,
+		WriteDeadline: writeDeadline,
+	}
+}
+
+// splitAddress reads host:port. Port 0, the system's choice, is -1 to the server.
+func splitAddress(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("address %q is not host:port: %w", address, err)
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("address %q: %q is no port", address, text)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, nil
+}
+
+// Addresses are where a hub is reached.
+type Addresses struct {
+	Client string `json:"client"` // nats://host:port for receivers
+	Leaf   string `json:"leaf"`   // nats-leaf://host:port for agents
+}
+
+func addresses(cfg HubConfig, s *server.Server) (Addresses, error) {
+	v, err := s.Varz(nil)
+	if err != nil {
+		return Addresses{}, fmt.Errorf("read listeners: %w", err)
+	}
+	return Addresses{
+		Client: "nats://" + withPort(cfg.Listen, v.Port),
+		Leaf:   "nats-leaf://" + withPort(cfg.LeafListen, v.LeafNode.Port),
+	}, nil
+}
+
+// withPort is an address that is valid already, with the port that the system chose.
+func withPort(address string, port int) string {
+	host, _, _ := net.SplitHostPort(address)
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
