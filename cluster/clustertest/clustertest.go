@@ -27,6 +27,7 @@ func Config() cluster.HubConfig {
 
 // Hub is a running hub.
 type Hub struct {
+	Dir string // its store, to start it again on
 	*cluster.Hub
 	running
 }
@@ -44,7 +45,7 @@ func Start(t testing.TB, cfg cluster.HubConfig) *Hub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &Hub{Hub: hub}
+	h := &Hub{Hub: hub, Dir: cfg.StoreDir}
 	h.start(t, "hub", hub.Run, hub.Ready())
 	return h
 }
