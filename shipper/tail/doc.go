@@ -1,0 +1,2 @@
+// Package tail turns log files into batches of chunks with exact positions.
+package tail

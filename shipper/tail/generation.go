@@ -1,0 +1,175 @@
+package tail
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/zeebo/xxh3"
+)
+
+// errOverwritten says that the bytes before the read position are not the
+// ones that were read: the file was cut or written anew in place.
+var errOverwritten = errors.New("overwritten in place")
+
+// body is the content of a generation: an open file or an unpacked one.
+type body interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// generation is one incarnation of a source, read through the descriptor that
+// was opened when it was found: names change, the descriptor does not.
+type generation struct {
+	src    *source
+	number uint64   // 0 until its first byte is read
+	id     Identity // as it was opened
+	inode  inode    // of the body; a copy's after copytruncate
+	path   string   // where the body stood when last seen
+	body   body     // nil: idle, sought or gone
+	packed bool     // the body is unpacked while it is read, and never changes
+
+	read, acked int64
+	size        int64 // of the body when last seen
+	seen        int64 // the biggest size ever seen
+	mtime       int64
+	length      int64 // final length, -1 while it may be read on
+	guard       Check // of up to 1 KiB before read
+	scanned     int64 // no newline in [read, scanned)
+
+	grew    time.Time // when the size last changed
+	behind  time.Time // since when there are bytes that are not acknowledged
+	sought  time.Time // since when its body is sought; zero: it is not
+	reason  string    // what to say if it is not found
+	changed bool      // since Known was last called
+}
+
+// look takes over what a stat of the body told.
+func (g *generation) look(st stat, now time.Time) {
+	if st.size != g.size || st.mtime != g.mtime {
+		g.grew = now
+	}
+	g.size, g.mtime = st.size, st.mtime
+	if st.size > g.seen {
+		g.seen = st.size
+		g.touch()
+	}
+	if g.size > g.acked && g.behind.IsZero() {
+		g.behind = now
+	}
+}
+
+func (g *generation) touch() {
+	if g.number != 0 && !g.changed {
+		g.changed = true
+		g.src.tailer.changed = append(g.src.tailer.changed, g)
+	}
+}
+
+// intact reports whether the bytes before the read position are still the
+// ones that were read.
+func (g *generation) intact() bool {
+	return g.body == nil || g.packed || g.guard.holds(g.body, g.read)
+}
+
+// take bounds one read: at most max bytes, the last line's remains too if
+// final, a run without newline if it fills whole.
+type take struct {
+	max   int
+	whole bool
+	final bool
+}
+
+// readInto appends what can be had now to the batch's data and returns how
+// much that was. The bytes before the position are compared after the
+// read: a file that was cut and has grown again in between gives errOverwritten and no
+// byte, instead of the middle of something else.
+func (g *generation) readInto(b *Batch, how take, scratch []byte) (int, error) {
+	want := int(min(g.size-g.read, int64(how.max)))
+	if want <= 0 || (!how.final && !how.whole && g.size == g.scanned) {
+		return 0, nil
+	}
+	start := len(b.Data)
+	b.Data = slices.Grow(b.Data, want)
+	data := b.Data[start : start+want]
+	n, err := g.body.ReadAt(data, g.read)
+	if err != nil && err != io.EOF {
+		return 0, err
+	}
+	data = data[:n]
+	before, ok := g.before(data, scratch)
+	if !ok {
+		return 0, errOverwritten
+	}
+	cut := bytes.LastIndexByte(data, '\n') + 1
+	if cut == 0 && ((how.whole && n == how.max) || (how.final && g.read+int64(n) == g.size)) {
+		cut = n
+	}
+	if cut == 0 {
+		g.scanned = g.read + int64(n)
+		return 0, nil
+	}
+	b.Data = b.Data[:start+cut]
+	g.advance(data[:cut], before)
+	return cut, nil
+}
+
+// before reads again what lies before the position, at a generation's
+// beginning the first bytes themselves, and reports whether it is unchanged.
+func (g *generation) before(data, scratch []byte) ([]byte, bool) {
+	if g.packed {
+		return nil, true
+	}
+	if g.read == 0 {
+		p := scratch[:min(len(data), checkBytes)]
+		n, _ := g.body.ReadAt(p, 0)
+		return nil, n == len(p) && bytes.Equal(p, data[:n])
+	}
+	if g.guard.Len == 0 {
+		return nil, true
+	}
+	p := scratch[:g.guard.Len]
+	n, _ := g.body.ReadAt(p, g.read-int64(len(p)))
+	return p, n == len(p) && xxh3.Hash(p) == g.guard.Sum
+}
+
+// advance moves the read position over data, which lies after the bytes of before.
+func (g *generation) advance(data, before []byte) {
+	g.read += int64(len(data))
+	g.scanned = g.read
+	if len(data) < checkBytes {
+		tail := append(before, data...)
+		g.guard = checkOf(tail)
+		return
+	}
+	g.guard = checkOf(data)
+}
+
+// known is the generation as the checkpoint keeps it.
+func (g *generation) known() Generation {
+	k := Generation{
+		Source: g.src.path, Number: g.number, Identity: g.id,
+		Offset: g.acked, Length: g.length, Seen: g.seen, Path: g.path,
+	}
+	if g.acked == g.read {
+		k.Check = g.guard
+	}
+	return k
+}
+
+// attach gives the generation its content.
+func (g *generation) attach(b body) {
+	g.body = b
+	g.src.tailer.open++
+}
+
+// close lets the content go.
+func (g *generation) close() {
+	if g.body != nil {
+		g.body.Close()
+		g.body = nil
+		g.src.tailer.open--
+	}
+}

@@ -1,0 +1,207 @@
+package tail
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+const (
+	// quantum is what one source may add to a batch before the next has its turn.
+	quantum = 256 << 10
+	// retry is the time between attempts at what could not be read.
+	retry = time.Second
+	// linger is how long a deleted file without successor is held: for as
+	// long its blocks stay in use.
+	linger = time.Minute
+)
+
+// fill adds what the source has to the batch, one quantum at most, and
+// returns how much it said; 0 means that there is nothing now.
+func (s *source) fill(b *Batch, lim Limits, now time.Time) int {
+	for {
+		g := s.current()
+		if g == nil {
+			return 0
+		}
+		if !g.sought.IsZero() {
+			if said, done := s.giveUp(g, b, lim, now); !done {
+				return said
+			}
+			continue
+		}
+		if g.body == nil {
+			return 0
+		}
+		if g != s.newest() {
+			s.lookHeld(g, now)
+			if g != s.current() || !g.sought.IsZero() {
+				continue
+			}
+		}
+		if n := s.read(g, b, lim, false, now); n != 0 {
+			return max(n, 0)
+		}
+		if !s.ended(g, now) {
+			return 0
+		}
+		if g.size > g.read {
+			if n := s.read(g, b, lim, true, now); n != 0 {
+				return max(n, 0)
+			}
+			if g.size > g.read {
+				return 0
+			}
+		}
+		s.finish(g)
+	}
+}
+
+// ended reports whether nothing more is awaited of the generation that is read to
+// its end, but for the late writers that are served beside the successor.
+func (s *source) ended(g *generation, now time.Time) bool {
+	if !s.succeeded(g, now) {
+		return s.tailer.cfg.Once || s.deserted(g, now)
+	}
+	// What was written before the successor's first byte is all there now.
+	s.lookHeld(g, now)
+	if !g.sought.IsZero() || g.size > max(g.scanned, g.read) {
+		return false
+	}
+	return g.size == g.read || g.packed || s.tailer.cfg.Once || now.Sub(g.grew) >= s.tailer.cfg.Patience
+}
+
+// succeeded reports whether a later generation has data.
+func (s *source) succeeded(g *generation, now time.Time) bool {
+	for _, next := range s.queue[1:] {
+		if next.size == 0 && next != s.newest() {
+			s.lookHeld(next, now)
+		}
+		if next.size > 0 || !next.sought.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// deserted reports whether the file was deleted long ago.
+func (s *source) deserted(g *generation, now time.Time) bool {
+	f, ok := g.body.(*os.File)
+	if !ok || now.Sub(g.grew) < s.tailer.cfg.Patience {
+		return false
+	}
+	st, err := statFile(f)
+	return err == nil && st.links == 0 && st.size == g.size && (g.size > g.read || now.Sub(g.grew) >= linger)
+}
+
+// finish ends the generation in front. It is held on for late writers.
+func (s *source) finish(g *generation) {
+	s.queue = s.queue[1:]
+	if g.number != 0 {
+		g.length = g.read
+		g.touch()
+	}
+	s.late = append(s.late, g)
+}
+
+// read adds one run of a generation to the batch, its Open before it if it is the
+// first. It returns -1 where only the next batch can take it.
+func (s *source) read(g *generation, b *Batch, lim Limits, final bool, now time.Time) int {
+	if g.size <= g.read {
+		return 0
+	}
+	if g.number == 0 && b.mentions(s.path) {
+		return -1 // an Open says how long the one before is: it must be the first in its batch
+	}
+	room := lim.Bytes - len(b.Data)
+	if room <= 0 || b.headers+openHeader(s.path)+chunkHeader(s.path) > lim.HeaderBytes {
+		return -1
+	}
+	n, err := s.readRun(g, b, room, room == lim.Bytes, final)
+	switch {
+	case errors.Is(err, errOverwritten):
+		s.overwritten(g, now)
+		return 0
+	case err != nil:
+		s.setFault(err)
+		return 0
+	case n == 0:
+		return 0
+	}
+	if g.number == 0 {
+		s.open(g, b, b.Data[len(b.Data)-n:])
+	}
+	b.chunk(Chunk{
+		Source: s.path, Generation: g.number, Offset: g.read - int64(n), Length: int64(n),
+		Lines: countLines(b.Data[len(b.Data)-n:]),
+	})
+	return n
+}
+
+// readRun reads a quantum, or all there is room for if no line ends in a quantum.
+func (s *source) readRun(g *generation, b *Batch, room int, empty, final bool) (int, error) {
+	scratch := s.tailer.scratch[:]
+	small := min(room, quantum)
+	n, err := g.readInto(b, take{max: small, whole: empty && small == room, final: final}, scratch)
+	if n != 0 || err != nil || small == room || g.size-g.read <= int64(small) {
+		return n, err
+	}
+	return g.readInto(b, take{max: room, whole: empty, final: final}, scratch)
+}
+
+// open numbers a generation and says what file it is.
+func (s *source) open(g *generation, b *Batch, head []byte) {
+	s.highest++
+	g.number = s.highest
+	head = head[:min(len(head), headBytes)]
+	g.id = Identity{Device: g.inode.dev, Inode: g.inode.ino, Birth: g.inode.birth, HeadLen: len(head), Head: checkOf(head).Sum}
+	if g.packed {
+		g.id.Birth = 0 // it is the packed file's, younger than the content
+	}
+	b.open(Open{Source: s.path, Generation: g.number, Identity: g.id, Previous: s.previous(g.number)})
+	g.touch()
+}
+
+func (s *source) previous(number uint64) int64 {
+	if g := s.find(number - 1); g != nil {
+		return g.length
+	}
+	return -1
+}
+
+// giveUp declares what is missing of a generation that is not found, once it is
+// sought for long enough. It reports what it said and whether the generation is done with.
+func (s *source) giveUp(g *generation, b *Batch, lim Limits, now time.Time) (int, bool) {
+	if !s.tailer.cfg.Once && now.Sub(g.sought) < s.tailer.cfg.Patience {
+		return 0, false
+	}
+	to, lost := s.lost(g)
+	if lost {
+		if b.mentions(s.path) || b.headers+openHeader(s.path)+missingHeader(s.path) > lim.HeaderBytes {
+			return 0, false
+		}
+		if g.number == 0 {
+			s.open(g, b, nil)
+		}
+		b.missing(Missing{Source: s.path, Generation: g.number, From: g.read, To: to, Reason: g.reason})
+		s.tailer.log.Warn("bytes are missing", "source", s.path, "generation", g.number, "from", g.read, "to", to, "reason", g.reason)
+		if to > g.read {
+			g.read, g.guard = to, Check{}
+		}
+	}
+	g.sought, g.size, g.seen = time.Time{}, g.read, max(g.seen, g.read)
+	s.finish(g)
+	return 1, true
+}
+
+// lost returns the end of what is lost of a generation that is gone, -1 if
+// that is not known, and whether anything can be.
+func (s *source) lost(g *generation) (int64, bool) {
+	if g.seen > g.read {
+		return g.seen, true
+	}
+	if g.number == 0 || g.length >= 0 {
+		return 0, false
+	}
+	return -1, g.reason != ReasonTruncated
+}

@@ -1,0 +1,248 @@
+package tail
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// source is a log file as the user knows it, with its generations: past ones
+// that are ended and let go, late ones that are ended and still held, and the
+// queue of those to read, oldest first.
+type source struct {
+	tailer *Tailer
+	path   string
+	judged bool // false: found in a directory, tailed only if it is text
+
+	first   bool   // nothing is known of it yet: what was packed before is not shipped
+	began   int64  // birth of the newest generation known at recovery
+	highest uint64 // number given last
+	queue   []*generation
+	late    []*generation
+	past    []*generation
+	settled map[inode]int64 // siblings that need nothing, with their size
+	stems   []string        // paths the source was seen to stand for; rotation may happen there
+
+	looked time.Time
+	scan   bool      // the directory is to be read
+	rescan time.Time // when to try again after something could not be read
+	busy   bool
+	fault  string
+}
+
+// current is the generation that is read now.
+func (s *source) current() *generation {
+	if len(s.queue) == 0 {
+		return nil
+	}
+	return s.queue[0]
+}
+
+// newest is the generation that stood at the source's path when last seen.
+func (s *source) newest() *generation {
+	if len(s.queue) == 0 {
+		return nil
+	}
+	return s.queue[len(s.queue)-1]
+}
+
+// look finds out what happened to the source: growth, rotation, truncation.
+func (s *source) look(now time.Time) {
+	s.looked = now
+	st, err := statPath(s.path)
+	if err != nil {
+		s.lookedInVain(err)
+		return
+	}
+	if !st.regular {
+		s.setFault(&fs.PathError{Op: "tail", Path: s.path, Err: errors.New("not a regular file")})
+		return
+	}
+	g := s.newest()
+	if g == nil || g.inode != st.inode() {
+		if _, ok := s.settled[st.inode()]; !ok || len(s.queue) > 0 || s.settled[st.inode()] != st.size {
+			s.scan = true
+		}
+		return
+	}
+	s.lookAt(g, st, now)
+}
+
+// lookedInVain handles a path that cannot be reached. What is held is read on.
+func (s *source) lookedInVain(err error) {
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		s.setFault(err)
+	}
+}
+
+// lookAt compares a generation with what its file is now.
+func (s *source) lookAt(g *generation, st stat, now time.Time) {
+	touched := st.mtime != g.mtime
+	if st.size < g.read || (st.size == g.read && touched && !g.intact()) {
+		s.overwritten(g, now)
+		return
+	}
+	if g.body == nil && g.sought.IsZero() && (st.size > g.read || touched) {
+		s.reopen(g, st, now)
+		return
+	}
+	g.look(st, now)
+}
+
+// lookHeld looks at a generation that does not stand at the source's path.
+func (s *source) lookHeld(g *generation, now time.Time) {
+	f, ok := g.body.(*os.File)
+	if !ok {
+		return
+	}
+	if st, err := statFile(f); err == nil {
+		s.lookAt(g, st, now)
+	}
+}
+
+// reopen opens an idle generation that has grown. If another file took its
+// place meanwhile the scan finds out.
+func (s *source) reopen(g *generation, st stat, now time.Time) {
+	f, is, err := openFile(s.path)
+	if err != nil {
+		s.setFault(err)
+		return
+	}
+	if is.inode() != g.inode {
+		f.Close()
+		s.scan = true
+		return
+	}
+	g.attach(f)
+	if !g.intact() {
+		s.overwritten(g, now)
+		return
+	}
+	g.look(st, now)
+}
+
+// overwritten starts the next generation in the same file. The bytes of g that
+// were not read are sought in a copy (copytruncate); what is in no copy is lost.
+func (s *source) overwritten(g *generation, now time.Time) {
+	next := &generation{src: s, inode: g.inode, path: g.path, body: g.body, length: -1, grew: now}
+	g.body = nil
+	if next.body == nil {
+		if f, st, err := openFile(g.path); err == nil && st.inode() == g.inode {
+			next.attach(f)
+		}
+	}
+	if f, ok := next.body.(*os.File); ok {
+		if st, err := statFile(f); err == nil {
+			next.look(st, now)
+		}
+	}
+	g.sought, g.reason = now, ReasonTruncated
+	s.queue = append(s.queue, next)
+	s.scan = true
+	s.tailer.log.Info("source was truncated", "source", s.path, "generation", g.number, "offset", g.read, "seen", g.seen)
+}
+
+func (s *source) setFault(err error) {
+	if s.fault == err.Error() {
+		return
+	}
+	s.fault = err.Error()
+	s.tailer.log.Warn("source cannot be read", "source", s.path, "err", err)
+}
+
+func (s *source) clearFault() {
+	if s.fault != "" {
+		s.fault = ""
+		s.tailer.log.Info("source can be read again", "source", s.path)
+	}
+}
+
+// openFile opens a regular file for reading and tells what was opened.
+// Without O_NONBLOCK a FIFO that took the file's place would block for ever.
+func openFile(path string) (*os.File, stat, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, stat{}, err
+	}
+	st, err := statFile(f)
+	if err == nil && !st.regular {
+		err = &fs.PathError{Op: "tail", Path: path, Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		f.Close()
+		return nil, stat{}, err
+	}
+	return f, st, nil
+}
+
+// addStem remembers where a symbolic link led: rotation happens there.
+func (s *source) addStem() {
+	real, err := filepath.EvalSymlinks(s.path)
+	if err != nil || real == s.path {
+		return
+	}
+	for _, known := range s.stems {
+		if known == real {
+			return
+		}
+	}
+	s.stems = append(s.stems, real)
+}
+
+// find returns a generation by its number, nil if it is not known.
+func (s *source) find(number uint64) *generation {
+	if number == 0 {
+		return nil
+	}
+	for _, gens := range [...][]*generation{s.queue, s.late, s.past} {
+		for i := len(gens) - 1; i >= 0; i-- {
+			if gens[i].number == number {
+				return gens[i]
+			}
+		}
+	}
+	return nil
+}
+
+// serveLate reads ended generations on for late writers and lets go of those
+// that stayed silent for the grace time, are read to the end and acknowledged.
+func (s *source) serveLate(b *Batch, lim Limits, now time.Time) int {
+	for i := 0; i < len(s.late); i++ {
+		g := s.late[i]
+		s.lookHeld(g, now)
+		if !g.sought.IsZero() { // it was cut: what it holds now is queued as the next
+			g.sought = time.Time{}
+			s.retire(i)
+			i--
+			continue
+		}
+		if g.size > g.read {
+			final := now.Sub(g.grew) >= s.tailer.cfg.Patience
+			if n := s.read(g, b, lim, final, now); n != 0 {
+				g.length = g.read
+				return max(n, 0)
+			}
+			continue
+		}
+		if now.Sub(g.grew) >= s.tailer.cfg.Grace && g.acked >= g.read {
+			s.retire(i)
+			i--
+		}
+	}
+	return 0
+}
+
+// retire lets go of the content of a late generation and keeps what is needed to
+// know it again.
+func (s *source) retire(i int) {
+	g := s.late[i]
+	s.late = append(s.late[:i], s.late[i+1:]...)
+	g.close()
+	if g.number != 0 {
+		s.past = append(s.past, g)
+	}
+}

@@ -1,0 +1,237 @@
+package tail_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/logdrive/logdrive/shipper/tail"
+)
+
+// hub takes batches as the real one does: a declaration or a chunk that does not fit fails the test.
+type hub struct {
+	t    *testing.T
+	data map[string]map[uint64][]byte
+	gens map[string][]*tail.Generation
+	miss []tail.Missing
+}
+
+func newHub(t *testing.T) *hub {
+	return &hub{t: t, data: map[string]map[uint64][]byte{}, gens: map[string][]*tail.Generation{}}
+}
+
+func (h *hub) find(source string, number uint64) *tail.Generation {
+	for _, g := range h.gens[source] {
+		if g.Number == number {
+			return g
+		}
+	}
+	h.t.Fatalf("generation %d of %s was not opened", number, source)
+	return nil
+}
+
+func (h *hub) take(b *tail.Batch) {
+	h.t.Helper()
+	for _, o := range b.Opens {
+		gens := h.gens[o.Source]
+		if n := uint64(len(gens)); o.Generation != n+1 {
+			h.t.Fatalf("open of generation %d of %s after %d", o.Generation, o.Source, n)
+		}
+		if n := len(gens); n > 0 {
+			gens[n-1].Length = o.Previous
+		}
+		h.gens[o.Source] = append(gens, &tail.Generation{Source: o.Source, Number: o.Generation, Identity: o.Identity, Length: -1})
+		if h.data[o.Source] == nil {
+			h.data[o.Source] = map[uint64][]byte{}
+		}
+	}
+	for _, m := range b.Missing {
+		g := h.find(m.Source, m.Generation)
+		if m.From != g.Offset {
+			h.t.Fatalf("missing %+v at offset %d", m, g.Offset)
+		}
+		h.miss = append(h.miss, m)
+		if m.To >= 0 {
+			g.Offset = m.To
+		} else {
+			g.Length = g.Offset
+		}
+		g.Check = tail.Check{}
+	}
+	rest := b.Data
+	for _, c := range b.Chunks {
+		g := h.find(c.Source, c.Generation)
+		if c.Offset != g.Offset {
+			h.t.Fatalf("chunk %+v at offset %d", c, g.Offset)
+		}
+		h.data[c.Source][c.Generation] = append(h.data[c.Source][c.Generation], rest[:c.Length]...)
+		g.Offset += c.Length
+		g.Check = c.Check
+		if n := int64(bytes.Count(rest[:c.Length], []byte{'\n'})); n != c.Lines {
+			h.t.Fatalf("chunk %+v has %d lines", c, n)
+		}
+		rest = rest[c.Length:]
+	}
+	if len(rest) != 0 {
+		h.t.Fatalf("%d bytes belong to no chunk", len(rest))
+	}
+}
+
+func (h *hub) known() []tail.Generation {
+	var all []tail.Generation
+	for _, gens := range h.gens {
+		for _, g := range gens {
+			k := *g
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// all is everything that came of a source, generations joined.
+func (h *hub) all(source string) string {
+	var b []byte
+	for i := range h.gens[source] {
+		b = append(b, h.data[source][uint64(i+1)]...)
+	}
+	return string(b)
+}
+
+var limits = tail.Limits{Bytes: 1 << 20, HeaderBytes: 48 << 10}
+
+// pump ships what is there until ok, or fails.
+func pump(t *testing.T, tl *tail.Tailer, h *hub, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	var b tail.Batch
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not shipped in time; stats %+v", tl.Stats())
+		}
+		b.Reset()
+		if err := tl.Fill(&b, limits); err != nil {
+			t.Fatal(err)
+		}
+		if b.Empty() {
+			<-tl.Wake()
+			continue
+		}
+		h.take(&b)
+		tl.Acked(&b)
+	}
+}
+
+func config(paths ...string) tail.Config {
+	cfg := tail.DefaultConfig()
+	cfg.Paths = paths
+	cfg.Sweep = 20 * time.Millisecond
+	cfg.Idle = 20 * time.Millisecond
+	cfg.Find = 20 * time.Millisecond
+	cfg.Patience = 200 * time.Millisecond
+	cfg.Grace = 500 * time.Millisecond
+	return cfg
+}
+
+func start(t *testing.T, cfg tail.Config, known ...tail.Generation) *tail.Tailer {
+	t.Helper()
+	tl, err := tail.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tl.Close() })
+	if err := tl.Recover(known); err != nil {
+		t.Fatal(err)
+	}
+	return tl
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expect ships until the source has come as want.
+func expect(t *testing.T, tl *tail.Tailer, h *hub, source, want string) {
+	t.Helper()
+	pump(t, tl, h, func() bool { return len(h.all(source)) >= len(want) })
+	if got := h.all(source); got != want {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+}
+
+func TestAppendedLinesArriveAndAPartialOneWaits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	tl, h := start(t, config(path)), newHub(t)
+	write(t, path, "one\ntwo\nthr")
+	expect(t, tl, h, path, "one\ntwo\n")
+	write(t, path, "ee\n")
+	expect(t, tl, h, path, "one\ntwo\nthree\n")
+}
+
+func TestRenamedFileIsReadToItsEndBeforeItsSuccessor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	tl, h := start(t, config(path)), newHub(t)
+	write(t, path, "one\n")
+	expect(t, tl, h, path, "one\n")
+	write(t, path, "two\n")
+	must(t, os.Rename(path, path+".1"))
+	write(t, path, "three\n")
+	write(t, path+".1", "late\n")
+	expect(t, tl, h, path, "one\ntwo\nlate\nthree\n")
+	if n := len(h.gens[path]); n != 2 {
+		t.Fatalf("%d generations, want 2", n)
+	}
+}
+
+func TestTruncatedFileIsTheNextGeneration(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	tl, h := start(t, config(path)), newHub(t)
+	write(t, path, "one\ntwo\n")
+	expect(t, tl, h, path, "one\ntwo\n")
+	must(t, os.Truncate(path, 0))
+	write(t, path, "a longer line than before\n")
+	expect(t, tl, h, path, "one\ntwo\na longer line than before\n")
+}
+
+func TestRecoveryGoesOnAtThePosition(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	tl, h := start(t, config(path)), newHub(t)
+	write(t, path, "one\n")
+	expect(t, tl, h, path, "one\n")
+	must(t, tl.Close())
+	write(t, path, "two\n")
+	must(t, os.Rename(path, path+".1"))
+	write(t, path, "three\n")
+	tl = start(t, config(path), h.known()...)
+	expect(t, tl, h, path, "one\ntwo\nthree\n")
+}
+
+func TestOnceShipsTheUnterminatedLineAndIsDone(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.log")
+	write(t, path, "one\ntwo")
+	write(t, path+".1", "zero\n")
+	cfg := config(dir)
+	cfg.Once = true
+	tl, h := start(t, cfg), newHub(t)
+	pump(t, tl, h, tl.Done)
+	if got, want := h.all(path), "zero\none\ntwo"; got != want {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+}
