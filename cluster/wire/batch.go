@@ -67,7 +67,8 @@ type Missing struct {
 }
 
 // Batch is the description of one message. Its declarations come before its chunks: first all Opens, then all Missing,
-// then the chunks in order. A declaration that must follow a chunk of its generation goes into a later batch.
+// then the chunks in order. A declaration that must follow a chunk of its generation goes into a later batch. One without any of them is a
+// marker: a link of the chain that holds nothing, and a small head where a large one was in the way.
 type Batch struct {
 	Writer   string // random id of the state directory that made it
 	Number   uint64 // counts the batches of a host; for people, never compared
@@ -147,9 +148,6 @@ func (p *parser) sane(b *Batch) {
 	}
 	if raw := b.Raw(); raw > MaxRaw {
 		p.fail("%d raw bytes, at most %d are accepted", raw, MaxRaw)
-	}
-	if len(b.Opens)+len(b.Missing)+len(b.Chunks) == 0 {
-		p.fail("no chunk and no declaration")
 	}
 }
 
