@@ -140,6 +140,7 @@ func (c *chain) follow(ctx context.Context, t *wire.Table, head uint64) error {
 	return nil
 }
 
+// foldAll folds what one fetch brings. It does not wait for the rest of a fetch when the head is there.
 func (c *chain) foldAll(t *wire.Table, head uint64, batch jetstream.MessageBatch) error {
 	for msg := range batch.Messages() {
 		meta, err := msg.Metadata()
@@ -147,13 +148,13 @@ func (c *chain) foldAll(t *wire.Table, head uint64, batch jetstream.MessageBatch
 			return fmt.Errorf("read headers of %s: %w", c.subject, err)
 		}
 		seq := meta.Sequence.Stream
-		if seq > head {
-			return nil
-		}
 		if expected, ok := expectation(msg.Headers()); !ok || expected != t.Sequence {
 			return c.broken(seq, t.Sequence)
 		}
 		fold(t, seq, msg.Headers())
+		if seq >= head {
+			return nil
+		}
 	}
 	return batch.Error()
 }

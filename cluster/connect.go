@@ -3,8 +3,9 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -43,11 +44,26 @@ func checkClientURL(hub string) error {
 func explainConnect(hub string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization):
-		return fmt.Errorf("connect to hub %s: wrong secret: use the one in <store>/secret of that hub: %w", hub, err)
-	case strings.Contains(err.Error(), server.ErrClientConnectedToLeafNodePort.Error()):
-		return fmt.Errorf("connect to hub %s: that is the port for agents' leaves: name the hub's client listener: %w", hub, err)
+		return fmt.Errorf("connect to hub %s: it refuses the secret: use the one in <store>/secret of that hub, and its client listener, not the one for agents: %w", hub, err)
+	case errors.Is(err, nats.ErrNoServers):
+		return fmt.Errorf("connect to hub %s: %w", hub, dialFault(hub, err))
 	}
 	return fmt.Errorf("connect to hub %s: %w", hub, err)
+}
+
+// dialFault finds out why nobody answers: the client keeps that to itself.
+func dialFault(hub string, err error) error {
+	u, _ := url.Parse(hub)
+	address := u.Host
+	if u.Port() == "" {
+		address = net.JoinHostPort(u.Hostname(), strconv.Itoa(nats.DefaultPort))
+	}
+	conn, fault := net.DialTimeout("tcp", address, dialTimeout)
+	if fault != nil {
+		return fault
+	}
+	conn.Close()
+	return err
 }
 
 // connectInProcess makes a client that speaks to a server in this process.

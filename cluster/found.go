@@ -106,18 +106,32 @@ func (f *foundation) open(ctx context.Context) (err error) {
 		return fmt.Errorf("open bucket %s: %w", wire.Bucket, err)
 	}
 	for p := range f.layout.Partitions {
-		name := f.layout.Stream(p)
-		stream, err := f.js.Stream(ctx, name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("stream %s is gone from a founded hub, and what it held with it: restore the store from a backup, or found a new hub in an empty directory", name)
-		}
+		stream, err := f.openStream(ctx, p)
 		if err != nil {
-			return fmt.Errorf("open stream %s: %w", name, err)
+			return err
 		}
 		f.streams = append(f.streams, stream)
 		f.created = append(f.created, stream.CachedInfo().Created)
 	}
 	return nil
+}
+
+// openStream also gives the stream its config again: who drains a full stream raises its limit for a while, and may have died in
+// between. That deletes nothing, even when the stream holds more.
+func (f *foundation) openStream(ctx context.Context, p int) (jetstream.Stream, error) {
+	name := f.layout.Stream(p)
+	_, err := f.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("stream %s is gone from a founded hub, and what it held with it: restore the store from a backup, or found a new hub in an empty directory", name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", name, err)
+	}
+	stream, err := f.js.UpdateStream(ctx, streamConfig(f.layout, p))
+	if err != nil {
+		return nil, fmt.Errorf("shape stream %s: %w", name, err)
+	}
+	return stream, nil
 }
 
 // partition is the stream of a host, and when it was made.

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/logdrive/logdrive/cluster/wire"
 )
@@ -30,17 +30,17 @@ type hello struct {
 	log     *slog.Logger
 	service micro.Service
 	asked   chan micro.Request
+	stopped chan struct{} // closed when no worker takes requests any more
 }
 
 // newHello registers the service. Requests are taken up only by run; until then, and while all workers are busy, they wait in the subscription.
 func newHello(nc *nats.Conn, s *server.Server, f *foundation, log *slog.Logger) (*hello, error) {
-	h := &hello{f: f, links: &links{server: s}, log: log, asked: make(chan micro.Request)}
+	h := &hello{f: f, links: &links{server: s}, log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
 	svc, err := micro.AddService(nc, micro.Config{Name: "logdrive-hello", Version: "1.0.0", Description: "tells agents where the chain of their host stands"})
 	if err != nil {
 		return nil, fmt.Errorf("add hello service: %w", err)
 	}
-	ask := micro.HandlerFunc(func(r micro.Request) { h.asked <- r })
-	if err := svc.AddEndpoint("hello", ask, micro.WithEndpointSubject(wire.HelloSubjects)); err != nil {
+	if err := svc.AddEndpoint("hello", micro.HandlerFunc(h.take), micro.WithEndpointSubject(wire.HelloSubjects)); err != nil {
 		return nil, errors.Join(fmt.Errorf("add hello endpoint: %w", err), svc.Stop())
 	}
 	h.service = svc
@@ -49,26 +49,34 @@ func newHello(nc *nats.Conn, s *server.Server, f *foundation, log *slog.Logger) 
 
 // run answers until ctx ends.
 func (h *hello) run(ctx context.Context) error {
-	stopped := make(chan struct{})
-	var workers errgroup.Group
+	var workers sync.WaitGroup
 	for range helloWorkers {
-		workers.Go(func() error { h.work(stopped); return nil })
+		workers.Go(h.work)
 	}
 	<-ctx.Done()
 	err := h.service.Stop()
-	close(stopped)
-	if err := errors.Join(err, workers.Wait()); err != nil {
+	close(h.stopped)
+	workers.Wait()
+	if err != nil {
 		return fmt.Errorf("stop hello service: %w", err)
 	}
 	return nil
 }
 
-func (h *hello) work(stopped <-chan struct{}) {
+// take blocks the subscription while all workers are busy: requests then wait in its queue, which is bounded.
+func (h *hello) take(r micro.Request) {
+	select {
+	case h.asked <- r:
+	case <-h.stopped:
+	}
+}
+
+func (h *hello) work() {
 	for {
 		select {
 		case r := <-h.asked:
 			h.respond(r)
-		case <-stopped:
+		case <-h.stopped:
 			return
 		}
 	}

@@ -2,13 +2,13 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/logdrive/logdrive/cluster/wire"
 )
@@ -19,44 +19,37 @@ const startTimeout = 10 * time.Minute
 // stopTimeout bounds the end of a server that no longer answers. Everything acknowledged is on disk by then.
 const stopTimeout = 30 * time.Second
 
+// healthEvery is how often the streams are asked whether they can still be written.
+const healthEvery = time.Second
+
 // Hub is a hub node: a NATS server with the accounts, streams and services of logdrive. Run owns it; the other methods
-// may be called from any goroutine once Ready is closed, and Secret and Ready at any time.
+// may be called from any goroutine, but for Ready only once Ready is closed.
 type Hub struct {
 	cfg    HubConfig
 	log    *slog.Logger
-	store  *store
 	layout wire.Layout
 	server *server.Server
 	addrs  Addresses
 	ready  chan struct{}
 }
 
-// NewHub takes the node's directory and reads, or makes, its name, secret and layout. It starts nothing; Run gives the directory back.
+// NewHub checks the config. It starts and opens nothing.
 func NewHub(cfg HubConfig) (*Hub, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("hub config: %w", err)
 	}
-	st, err := openStore(cfg.StoreDir)
-	if err != nil {
-		return nil, err
-	}
-	h := &Hub{cfg: cfg, log: cfg.Logger.With("component", "hub"), store: st, ready: make(chan struct{})}
-	if err := h.prepare(); err != nil {
-		st.close()
-		return nil, err
-	}
-	return h, nil
+	return &Hub{cfg: cfg, log: cfg.Logger.With("component", "hub"), ready: make(chan struct{})}, nil
 }
 
-// prepare settles what the server must know before it starts.
-func (h *Hub) prepare() (err error) {
+// prepare reads, or makes, what the server must know before it starts: name, secret and layout.
+func (h *Hub) prepare(st *store) (err error) {
 	if h.cfg.Name == "" {
-		if h.cfg.Name, err = h.store.word("name", "hub-"+randomID(4)); err != nil {
+		if h.cfg.Name, err = st.word("name", "hub-"+randomID(4)); err != nil {
 			return err
 		}
 	}
 	if h.cfg.Secret == "" {
-		if h.cfg.Secret, err = h.store.word("secret", randomID(24)); err != nil {
+		if h.cfg.Secret, err = st.word("secret", randomID(24)); err != nil {
 			return err
 		}
 	}
@@ -64,7 +57,7 @@ func (h *Hub) prepare() (err error) {
 	if wish.Partitions == 0 {
 		wish.Partitions = defaultPartitions
 	}
-	if h.layout, err = h.store.layout(wish); err != nil {
+	if h.layout, err = st.layout(wish); err != nil {
 		return err
 	}
 	if p := h.cfg.Partitions; p != 0 && p != h.layout.Partitions {
@@ -90,10 +83,18 @@ func (h *Hub) checkDisk() {
 	}
 }
 
-// Run serves until ctx ends or the server cannot go on. It returns nil when ctx ended it, and always after all it started has ended.
+// Run serves until ctx ends or the server cannot go on: its store is in use or of another layout, a port is taken, a stream is lost, the disk
+// cannot be written. It returns nil when ctx ended it, and always after all it started has ended.
 // Clients from Connect must be closed before ctx ends: they lose their server.
-func (h *Hub) Run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, h.store.close()) }()
+func (h *Hub) Run(ctx context.Context) error {
+	st, err := openStore(h.cfg.StoreDir)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	if err := h.prepare(st); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if h.server, err = h.start(cancel); err != nil {
@@ -105,10 +106,7 @@ func (h *Hub) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer drain(nc)
-	if err := h.serve(ctx, nc); err != nil {
-		return serverDied(ctx, err)
-	}
-	return serverDied(ctx, nil)
+	return endOf(ctx, h.serve(ctx, nc))
 }
 
 // start brings up the server up to its listeners and JetStream.
@@ -148,7 +146,26 @@ func (h *Hub) serve(ctx context.Context, nc *nats.Conn) error {
 	}
 	close(h.ready)
 	h.log.Info("hub is ready", "name", h.cfg.Name, "hub", h.layout.Hub, "partitions", h.layout.Partitions, "client", h.addrs.Client, "leaf", h.addrs.Leaf)
-	return svc.run(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return svc.run(ctx) })
+	group.Go(func() error { return h.watch(ctx) })
+	return group.Wait()
+}
+
+// watch ends the hub when a stream cannot be written any more: after one failed write the server answers nobody until it is started anew.
+func (h *Hub) watch(ctx context.Context) error {
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if health := h.server.Healthz(&server.HealthzOptions{Account: accountLogs}); health.Error != "" {
+				return fmt.Errorf("hub store %s is broken: %s: mend the disk or make room on it, then start the hub again; agents wait meanwhile", h.cfg.StoreDir, health.Error)
+			}
+		}
+	}
 }
 
 // Ready is closed once streams, bucket, mapping and hello service stand.

@@ -45,7 +45,7 @@ func (l *Leaf) Run(ctx context.Context) error {
 	defer stopServer(l.server, l.log)
 	close(l.ready)
 	<-ctx.Done()
-	return serverDied(ctx, nil)
+	return endOf(ctx, nil)
 }
 
 // Ready is closed once Connect works. The hub may still be out of reach: see Link.
@@ -69,6 +69,6 @@ func (l *Leaf) Link() Link {
 
 // Connect makes an in-process client of the leaf. Answers come to inboxes that carry the host, so that credentials can be tied to it.
 func (l *Leaf) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	all := append([]nats.Option{nats.CustomInboxPrefix("_INBOX_" + wire.HostToken(l.cfg.Host))}, opts...)
+	all := append([]nats.Option{nats.CustomInboxPrefix(inboxes + "." + wire.HostToken(l.cfg.Host))}, opts...)
 	return connectInProcess(l.server, "logdrive agent", all...)
 }

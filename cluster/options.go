@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/logdrive/logdrive/cluster/wire"
@@ -16,10 +17,10 @@ import (
 const (
 	accountLogs   = "LOGS"   // owns the streams; receivers and the hub's own clients
 	accountAgents = "AGENTS" // what agents see: the services logs.* and hello.*, and nothing else
-	accountSystem = "SYS"    // the server's own; nobody logs in
 	userReceiver  = "receiver"
 	userAgent     = "agent"
-	domain        = "hub" // of JetStream
+	domain        = "hub"    // of JetStream
+	inboxes       = "_INBOX" // first token of the subjects of answers to agents; the second is the host
 )
 
 // Times and sizes of both servers. A link whose other end is gone without a word is noticed after pingEvery * (maxPings + 1) = 15 s.
@@ -31,7 +32,7 @@ const (
 	relinkEvery   = 250 * time.Millisecond
 	maxPending    = 256 << 20 // bytes that may wait for one connection before it is cut
 	bucketBytes   = 4 << 30   // most that the key-value bucket may hold
-	spareBytes    = 1 << 30   // store beyond the streams and the bucket, for what grows around them
+	spareBytes    = 1 << 30   // store beyond the streams and the bucket: streams may be given more for a while, to drain a full one
 	maxMemory     = 256 << 20 // of JetStream: only short-lived consumers live there
 	maxHeaders    = 64 << 10  // the server's limit on the headers of a message
 )
@@ -73,19 +74,35 @@ func hubOptions(cfg HubConfig, l wire.Layout) (*server.Options, error) {
 	o.JetStreamDomain = domain
 	o.StoreDir = cfg.StoreDir
 	o.JetStreamMaxMemory = maxMemory
-	o.JetStreamMaxStore = storeBytes(l)
+	o.JetStreamMaxStore = storeBytes(l) + spareBytes // beyond the server's limit JetStream ends; beyond the account's, publishes are refused
 	o.SyncAlways = true
-	for _, account := range o.Accounts {
-		if account.Name == accountLogs {
-			o.Users = append(o.Users, &server.User{Username: userReceiver, Password: cfg.Secret, Account: account})
-		}
-	}
-	o.LeafNode.Username, o.LeafNode.Password, o.LeafNode.Account = userAgent, cfg.Secret, accountAgents
+	o.Users = users(o.Accounts, cfg.Secret)
 	o.LeafNode.NoAdvertise = true
 	o.LeafNode.IsolateLeafnodeInterest = true
 	o.LeafNode.Compression.Mode = server.CompressionOff
 	o.LeafNode.WriteDeadline = writeDeadline
 	return o, nil
+}
+
+// users are the two that may log in. The agents' one is bound by permissions too: inside AGENTS, what one leaf publishes would reach
+// every other that subscribes to it.
+func users(accounts []*server.Account, secret string) []*server.User {
+	account := map[string]*server.Account{}
+	for _, a := range accounts {
+		account[a.Name] = a
+	}
+	allow := func(subjects ...string) *server.SubjectPermission { return &server.SubjectPermission{Allow: subjects} }
+	return []*server.User{{
+		Username: userReceiver, Password: secret, Account: account[accountLogs],
+		AllowedConnectionTypes: map[string]struct{}{jwt.ConnectionTypeStandard: {}, jwt.ConnectionTypeInProcess: {}},
+	}, {
+		Username: userAgent, Password: secret, Account: account[accountAgents],
+		AllowedConnectionTypes: map[string]struct{}{jwt.ConnectionTypeLeafnode: {}},
+		Permissions: &server.Permissions{
+			Publish:   allow(wire.LogSubjects, wire.HelloSubjects),
+			Subscribe: allow(inboxes + ".*.>"),
+		},
+	}}
 }
 
 // leafOptions configures the server of an agent's leaf.
@@ -114,7 +131,6 @@ func baseOptions(name string) *server.Options {
 	return &server.Options{
 		ServerName:    name,
 		NoSigs:        true, // else the server ends the process on a signal, before anything is drained
-		NoLog:         false,
 		MaxPayload:    wire.MaxPayload,
 		MaxPending:    maxPending,
 		PingInterval:  pingEvery,

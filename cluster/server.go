@@ -65,16 +65,17 @@ func stopServer(s *server.Server, log *slog.Logger) {
 
 // drain ends a connection: what it has received is handled, what it has sent leaves, then it closes.
 func drain(nc *nats.Conn) {
-	closed := make(chan struct{})
-	nc.SetClosedHandler(func(*nats.Conn) { close(closed) })
+	closed := nc.StatusChanged(nats.CLOSED)
 	if err := nc.Drain(); err != nil {
 		nc.Close()
 	}
-	<-closed
+	for !nc.IsClosed() {
+		<-closed
+	}
 }
 
-// serverDied is the error of Run: the server's own end before whatever failed because of it, and nothing when ctx was ended from outside.
-func serverDied(ctx context.Context, err error) error {
+// endOf is the error of Run: the server's own end before whatever failed because of it, and nothing when ctx was ended from outside.
+func endOf(ctx context.Context, err error) error {
 	var fatal fatalError
 	if errors.As(context.Cause(ctx), &fatal) {
 		return fmt.Errorf("nats server cannot go on: %w", fatal)
