@@ -32,6 +32,7 @@ type generation struct {
 	packed bool     // the body is unpacked while it is read, and never changes
 
 	read, acked int64
+	archived    int64
 	size        int64 // of the body when last seen
 	seen        int64 // the biggest size ever seen
 	mtime       int64
@@ -163,6 +164,8 @@ func (g *generation) known() Generation {
 func (g *generation) attach(b body) {
 	g.body = b
 	g.src.tailer.open++
+	g.src.tailer.owners[g.inode] = g.src
+	g.src.hold(g)
 }
 
 // close lets the content go.

@@ -1,8 +1,10 @@
 package tail
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -53,7 +55,7 @@ func (s *source) fill(b *Batch, lim Limits, now time.Time) int {
 				return 0
 			}
 		}
-		s.finish(g)
+		s.finish(g, len(s.queue) > 1 || !s.tailer.cfg.Once)
 	}
 }
 
@@ -91,13 +93,18 @@ func (s *source) deserted(g *generation, now time.Time) bool {
 		return false
 	}
 	st, err := statFile(f)
-	return err == nil && st.links == 0 && st.size == g.size && (g.size > g.read || now.Sub(g.grew) >= linger)
+	links := uint64(0)
+	if s.tailer.holder != nil && s.tailer.holder.has(s.path, g.inode) {
+		links = 1
+	}
+	return err == nil && st.links <= links && st.size == g.size && (g.size > g.read || now.Sub(g.grew) >= linger)
 }
 
-// finish ends the generation in front. It is held on for late writers.
-func (s *source) finish(g *generation) {
+// finish takes the generation in front out of the queue, ended or, with Once,
+// only read. It is held on for late writers.
+func (s *source) finish(g *generation, ended bool) {
 	s.queue = s.queue[1:]
-	if g.number != 0 {
+	if g.number != 0 && ended {
 		g.length = g.read
 		g.touch()
 	}
@@ -108,6 +115,10 @@ func (s *source) finish(g *generation) {
 // first. It returns -1 where only the next batch can take it.
 func (s *source) read(g *generation, b *Batch, lim Limits, final bool, now time.Time) int {
 	if g.size <= g.read {
+		return 0
+	}
+	if g.number == 0 && !s.judged && !isText(g.body) {
+		s.refuse(g)
 		return 0
 	}
 	if g.number == 0 && b.mentions(s.path) {
@@ -147,6 +158,15 @@ func (s *source) readRun(g *generation, b *Batch, room int, empty, final bool) (
 		return n, err
 	}
 	return g.readInto(b, take{max: room, whole: empty, final: final}, scratch)
+}
+
+// refuse leaves out a file of a directory that is not text.
+func (s *source) refuse(g *generation) {
+	s.settled[g.inode] = -1
+	s.queue = slices.DeleteFunc(s.queue, func(o *generation) bool { return o == g })
+	s.late = slices.DeleteFunc(s.late, func(o *generation) bool { return o == g })
+	g.close()
+	s.tailer.log.Debug("file is not text", "source", s.path)
 }
 
 // open numbers a generation and says what file it is.
@@ -190,7 +210,7 @@ func (s *source) giveUp(g *generation, b *Batch, lim Limits, now time.Time) (int
 		}
 	}
 	g.sought, g.size, g.seen = time.Time{}, g.read, max(g.seen, g.read)
-	s.finish(g)
+	s.finish(g, true)
 	return 1, true
 }
 
@@ -205,3 +225,5 @@ func (s *source) lost(g *generation) (int64, bool) {
 	}
 	return -1, g.reason != ReasonTruncated
 }
+
+func countLines(p []byte) int64 { return int64(bytes.Count(p, []byte{'\n'})) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -20,19 +21,27 @@ func (t *Tailer) Recover(known []Generation) error {
 		}
 		bySource[k.Source] = append(bySource[k.Source], k)
 	}
+	if err := t.start(); err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
 	now := time.Now()
-	t.wake.start()
-	t.ready = true
-	t.changed = t.changed[:0]
-	t.discover(now)
+	if t.searching {
+		t.takeFindings(<-t.found, now)
+		t.searching = false
+	} else {
+		t.takeFindings(t.finder.find(), now)
+	}
 	for path := range bySource {
 		if judged, ok := t.finder.wants(path); ok {
-			t.add(path, judged)
+			t.add(path, judged, now)
+			t.finder.reported[path] = true
 		}
 	}
+	t.changed = t.changed[:0]
+	clear(t.owners)
 	for _, s := range t.list {
 		s.recover(bySource[s.path], now)
-		s.busy = true
+		t.stir(s)
 	}
 	return nil
 }
@@ -43,18 +52,17 @@ func (s *source) recover(known []Generation, now time.Time) {
 	for _, k := range known {
 		s.restore(k, now)
 	}
-	s.scan = true
-	if len(held) > 0 {
-		s.look(now)
-		found, _ := s.list()
-		s.reconcile(join(found, held), now)
-	}
+	s.held = held
+	s.wantScan()
 }
 
 // release empties the source and returns the files that it holds.
 func (s *source) release() []entry {
-	var held []entry
+	held := s.held // of a recovery that was not finished
 	seen := map[inode]bool{}
+	for _, e := range held {
+		seen[e.st.inode()] = true
+	}
 	for _, gens := range [...][]*generation{s.queue, s.late} {
 		for _, g := range gens {
 			f, ok := g.body.(*os.File)
@@ -67,34 +75,15 @@ func (s *source) release() []entry {
 				g.close()
 				continue
 			}
+			s.tailer.open--
 			seen[g.inode] = true
 			held = append(held, entry{path: g.path, st: st, held: f})
 		}
 	}
 	s.queue, s.late, s.past = nil, nil, nil
-	s.highest, s.began = 0, 0
-	clear(s.settled)
+	s.highest, s.began, s.looked, s.alias = 0, 0, time.Time{}, inode{}
+	s.settled, s.locked = map[inode]int64{}, map[inode]entry{}
 	return held
-}
-
-// join puts what is held in the place of what was found of it.
-func join(found, held []entry) []entry {
-	is := map[inode]entry{}
-	for _, e := range held {
-		is[e.st.inode()] = e
-	}
-	for i, e := range found {
-		if h, ok := is[e.st.inode()]; ok {
-			found[i].held = h.held
-			delete(is, e.st.inode())
-		}
-	}
-	for _, e := range held {
-		if _, left := is[e.st.inode()]; left {
-			found = append(found, e)
-		}
-	}
-	return found
 }
 
 // restore takes over one known generation. One that has not ended is sought.
@@ -108,6 +97,10 @@ func (s *source) restore(k Generation, now time.Time) {
 	s.highest = max(s.highest, k.Number)
 	if k.Identity.Birth != 0 {
 		s.began = k.Identity.Birth
+		s.tailer.owners[inode{k.Identity.Device, k.Identity.Inode, k.Identity.Birth}] = s
+	}
+	if k.Path != "" && filepath.Dir(k.Path) != filepath.Dir(s.path) {
+		s.addStem(k.Path)
 	}
 	if k.Length >= 0 && k.Offset >= k.Length {
 		s.past = append(s.past, g)

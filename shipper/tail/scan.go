@@ -18,86 +18,140 @@ type entry struct {
 	held   body // it was open already
 }
 
+// longAgo marks what is sought no longer.
+var longAgo = time.Unix(0, 1)
+
 // agreeTries bounds how often a scan is repeated until two agree; then the
 // next look goes on with it.
 const agreeTries = 8
 
 // scanSiblings reads the directories of the source until two readings agree:
-// a rotation that renames a row of files is seen either before or after.
+// a rotation that renames a row of files is seen either before or after. One reading
+// will do where the directory tells that nothing changed since.
 func (s *source) scanSiblings(now time.Time) {
-	last, err := s.list()
+	var last []entry
 	for range agreeTries {
+		found, state, err := s.entries()
 		if err != nil {
-			break
+			s.setFault(err)
+			s.rescan = now.Add(retry)
+			found, state = nil, listed
 		}
-		var next []entry
-		if next, err = s.list(); err == nil && slices.EqualFunc(last, next, sameEntry) {
-			s.scan = false
-			s.reconcile(next, now)
+		if state == notYet {
 			return
 		}
-		last = next
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.setFault(err)
+		if state == unchanged || (last != nil && slices.EqualFunc(last, found, sameEntry)) {
+			s.scan = false
+			s.reconcile(found, now)
+			return
+		}
+		last, s.since = append(found, entry{})[:len(found)], time.Now()
 	}
 }
 
 func sameEntry(a, b entry) bool { return a.path == b.path && a.st.inode() == b.st.inode() }
 
-// list returns the regular files that may be generations of the source. While a
-// generation is sought, every file beside them may be it under a new name.
-func (s *source) list() ([]entry, error) {
+type listState int
+
+const (
+	notYet    listState = iota // the directory is not to be read again already
+	listed                     // read, but it may be changing
+	unchanged                  // read, and not changed until after every file was looked at
+)
+
+// entries returns the files that may be generations of the source, each once,
+// under its own path first, then beside it, then where it is held.
+func (s *source) entries() ([]entry, listState, error) {
 	var found []entry
-	seeks := s.seeks()
-	seen := map[string]bool{}
-	for _, p := range append([]string{s.path}, s.stems...) {
-		dir, base := filepath.Split(p)
-		names, err := readNames(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+	var lists []*listing
+	state := unchanged
+	err := s.around(func(dir, base string) error {
+		li, err := s.tailer.lister.read(dir, s.since)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case li == nil:
+			state = notYet
+			return nil
 		}
-		for _, name := range names {
-			path := dir + name
-			if seen[path] || (name != base && !isSibling(name, base) && !seeks) {
-				continue
-			}
-			seen[path] = true
-			st, err := statPath(path)
-			if err != nil || !st.regular {
-				continue
-			}
-			_, packed := unpacked(name)
-			found = append(found, entry{path: path, st: st, packed: packed && path != s.path})
+		lists = append(lists, li)
+		found = s.collect(found, li, base)
+		return nil
+	})
+	if err != nil || state == notYet {
+		return nil, state, err
+	}
+	for _, li := range lists {
+		if !li.current() {
+			state = listed
 		}
 	}
-	return found, nil
-}
-
-func readNames(dir string) ([]string, error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
+	if s.tailer.holder != nil {
+		for _, p := range s.tailer.holder.links[sourceKey(s.path)] {
+			found = s.collectPath(found, p)
+		}
 	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	slices.Sort(names)
-	return names, err
+	return s.joinHeld(found), state, nil
 }
 
-// seeks reports whether the content of any generation is sought.
-func (s *source) seeks() bool {
-	return slices.ContainsFunc(s.queue, func(g *generation) bool { return !g.sought.IsZero() })
+// collect adds what a directory has: the file itself, what its rotation left,
+// and, where a generation is sought, files of its number and possible copies.
+func (s *source) collect(found []entry, li *listing, base string) []entry {
+	found = s.collectPath(found, li.dir+base)
+	for _, name := range li.siblings[base] {
+		found = s.collectPath(found, li.dir+name)
+	}
+	for _, g := range s.queue {
+		if g.sought.IsZero() {
+			continue
+		}
+		for _, name := range li.numbered(fileNumber{g.id.Device, g.id.Inode}) {
+			found = s.collectPath(found, li.dir+name)
+		}
+		if g.reason == ReasonTruncated {
+			for _, name := range li.prefixed(base) {
+				found = s.collectPath(found, li.dir+name)
+			}
+		}
+	}
+	return found
 }
 
-// related reports whether the entry's name says that it belongs to the source.
+func (s *source) collectPath(found []entry, path string) []entry {
+	st, err := statPath(path)
+	if err != nil || !st.regular || slices.ContainsFunc(found, func(e entry) bool { return e.st.inode() == st.inode() }) {
+		return found
+	}
+	_, packed := unpacked(path)
+	return append(found, entry{path: path, st: st, packed: packed && path != s.path})
+}
+
+// joinHeld puts what was held at recovery in the place of what was found of
+// it; the rest of it has no name any more.
+func (s *source) joinHeld(found []entry) []entry {
+	for _, h := range s.held {
+		i := slices.IndexFunc(found, func(e entry) bool { return e.st.inode() == h.st.inode() })
+		if i < 0 {
+			found = append(found, h)
+		} else {
+			found[i].held = h.held
+		}
+	}
+	return found
+}
+
+// related reports whether the entry belongs to the source, by its name or
+// because it was held for it.
 func (s *source) related(e entry) bool {
-	for _, p := range append([]string{s.path}, s.stems...) {
-		if e.path == p || (filepath.Dir(e.path) == filepath.Dir(p) && isSibling(filepath.Base(e.path), filepath.Base(p))) {
-			return true
-		}
-	}
-	return e.held != nil
+	ok := e.held != nil || (s.tailer.holder != nil && filepath.Dir(e.path) == s.tailer.cfg.HoldDir)
+	s.around(func(dir, base string) error {
+		d, name := filepath.Split(e.path)
+		ok = ok || (d == dir && (name == base || isSibling(name, base)))
+		return nil
+	})
+	return ok
 }
 
 // reconcile matches what was found with what is known, in this order: what
@@ -108,10 +162,38 @@ func (s *source) reconcile(found []entry, now time.Time) {
 	rest = s.bindSought(rest, now)
 	rest = s.dropPast(rest, now)
 	s.addNew(rest, now)
-	for _, g := range slices.Clone(s.queue) {
+	s.missLocked(found, now)
+	s.closeHeld()
+	for _, g := range s.queue {
 		if !g.sought.IsZero() && g.reason == ReasonTruncated {
-			g.sought = time.Unix(0, 1) // the copy is made before the cut: it will not come any more
+			g.sought = longAgo // a copy is made before the cut: it will not come any more
 		}
+	}
+}
+
+// closeHeld closes what was held at recovery and is of no use.
+func (s *source) closeHeld() {
+	for _, h := range s.held {
+		used := false
+		s.each(func(g *generation) { used = used || g.body == h.held })
+		if !used {
+			h.held.Close()
+		}
+	}
+	s.held = nil
+}
+
+// missLocked declares files lost that could not be read and are gone now.
+func (s *source) missLocked(found []entry, now time.Time) {
+	for i, e := range s.locked {
+		if slices.ContainsFunc(found, func(f entry) bool { return f.st.inode() == i }) {
+			continue
+		}
+		delete(s.locked, i)
+		s.queue = slices.Insert(s.queue, 0, &generation{
+			src: s, inode: i, path: e.path, length: -1, seen: e.st.size,
+			grew: now, sought: longAgo, reason: ReasonUnreadable,
+		})
 	}
 }
 
@@ -173,12 +255,11 @@ func (s *source) bind(g *generation, e entry, byContent bool, now time.Time) boo
 	}
 	g.inode, g.path, g.packed = e.st.inode(), e.path, e.packed
 	g.sought = time.Time{}
-	if e.held != nil {
-		g.body = b
-	} else {
-		g.attach(b)
-	}
+	g.attach(b)
 	g.look(st, now)
+	if e.path == s.path {
+		s.reached()
+	}
 	return true
 }
 
@@ -205,7 +286,7 @@ func (s *source) openEntry(e entry) (body, stat, error) {
 	}
 	if st.inode() != e.st.inode() {
 		f.Close()
-		s.scan = true
+		s.wantScan()
 		return nil, stat{}, fs.ErrNotExist
 	}
 	return f, st, nil
@@ -215,7 +296,7 @@ func (s *source) openEntry(e entry) (body, stat, error) {
 // grown since is read on: a late writer.
 func (s *source) dropPast(rest []entry, now time.Time) []entry {
 	return slices.DeleteFunc(rest, func(e entry) bool {
-		if size, ok := s.settled[e.st.inode()]; ok && size == e.st.size && e.held == nil {
+		if size, ok := s.settled[e.st.inode()]; ok && (size == e.st.size || size < 0) && e.held == nil {
 			return true
 		}
 		if !s.isPast(e, now) {
@@ -231,8 +312,8 @@ func (s *source) isPast(e entry, now time.Time) bool {
 		return true
 	}
 	for i, g := range slices.Backward(s.past) {
-		inode := g.id.sameInode(e.st)
-		if !inode && g.guard.Len == 0 {
+		byInode := g.id.sameInode(e.st)
+		if !byInode && (g.guard.Len == 0 || (!e.packed && e.st.size != g.read)) {
 			continue
 		}
 		b, st, err := s.openEntry(e)
@@ -240,16 +321,19 @@ func (s *source) isPast(e entry, now time.Time) bool {
 			return false
 		}
 		same := st.size >= g.read && g.id.sameHead(b) && g.guard.holds(b, g.read)
-		if same && inode && st.size > g.read {
+		if same && byInode && st.size > g.read {
 			s.past = slices.Delete(s.past, i, i+1)
 			g.inode, g.path = e.st.inode(), e.path
 			g.attach(b)
 			g.look(st, now)
 			s.late = append(s.late, g)
+			s.tailer.stir(s)
 			return true
 		}
-		b.Close()
-		if same && (inode || st.size == g.read) {
+		if e.held == nil {
+			b.Close()
+		}
+		if same && (byInode || st.size == g.read) {
 			return true
 		}
 	}
@@ -287,25 +371,64 @@ func (s *source) addNew(rest []entry, now time.Time) {
 	s.first = false
 }
 
+// newGeneration opens a file that nobody knows. It is nil where another source has it
+// or it cannot be opened now.
 func (s *source) newGeneration(e entry, now time.Time) *generation {
+	if s.isAnothers(e, now) {
+		return nil
+	}
+	if e.held == nil && !s.tailer.shed() {
+		s.rescan = now.Add(retry / 20)
+		return nil
+	}
 	b, st, err := s.openEntry(e)
 	if err != nil {
+		s.locked[e.st.inode()] = e
 		s.setFault(err)
 		s.rescan = now.Add(retry)
 		return nil
 	}
+	delete(s.locked, e.st.inode())
 	if e.path == s.path {
-		s.clearFault()
-		s.addStem()
+		s.reached()
 	}
 	g := &generation{src: s, inode: e.st.inode(), path: e.path, packed: e.packed, length: -1, grew: now}
-	if e.held != nil {
-		g.body = b
-	} else {
-		g.attach(b)
-	}
+	g.attach(b)
 	g.look(st, now)
 	return g
+}
+
+// isAnothers reports whether the file belongs to the source that had it first.
+func (s *source) isAnothers(e entry, now time.Time) bool {
+	o := s.tailer.owners[e.st.inode()]
+	if o == nil || o == s {
+		return false
+	}
+	if s.tailer.holds(e.st.inode()) {
+		s.alias = e.st.inode()
+		return true
+	}
+	return e.st.birth != 0 && len(o.dropPast([]entry{e}, now)) == 0
+}
+
+// holds reports whether a source reads the file.
+func (t *Tailer) holds(i inode) bool {
+	o, is := t.owners[i], false
+	if o != nil {
+		o.each(func(g *generation) { is = is || g.inode == i })
+	}
+	return is
+}
+
+// reached notes that the source's own path could be opened, and where it leads.
+func (s *source) reached() {
+	if s.fault != "" {
+		s.fault = ""
+		s.tailer.log.Info("source can be read", "source", s.path)
+	}
+	if real, err := filepath.EvalSymlinks(s.path); err == nil {
+		s.addStem(real)
+	}
 }
 
 // older orders generations that were made since the last look: by birth, a

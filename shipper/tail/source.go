@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,20 +19,26 @@ type source struct {
 	path   string
 	judged bool // false: found in a directory, tailed only if it is text
 
-	first   bool   // nothing is known of it yet: what was packed before is not shipped
-	began   int64  // birth of the newest generation known at recovery
 	highest uint64 // number given last
 	queue   []*generation
 	late    []*generation
 	past    []*generation
-	settled map[inode]int64 // siblings that need nothing, with their size
+	held    []entry         // files held when positions were recovered, until the next scan
+	settled map[inode]int64 // siblings that need nothing while they keep their size; -1: whatever it is
+	locked  map[inode]entry // files that may not be read
 	stems   []string        // paths the source was seen to stand for; rotation may happen there
+	alias   inode           // another source's file that stands at the path
+	first   bool            // nothing is known of it yet: what was packed before is not shipped
+	began   int64           // birth of the newest generation known at recovery
 
-	looked time.Time
-	scan   bool      // the directory is to be read
-	rescan time.Time // when to try again after something could not be read
-	busy   bool
-	fault  string
+	born    time.Time
+	looked  time.Time
+	scan    bool      // the directory is to be read
+	since   time.Time // by a reading that began after this
+	rescan  time.Time // when to try again after something could not be read
+	busy    bool      // looked at on every tick
+	watched bool      // idle, and a watch tells of the next write
+	fault   string
 }
 
 // current is the generation that is read now.
@@ -50,31 +57,60 @@ func (s *source) newest() *generation {
 	return s.queue[len(s.queue)-1]
 }
 
+// visit looks at a source if it is time to and takes what it has.
+func (s *source) visit(b *Batch, lim Limits, now time.Time) int {
+	if s.due(now) {
+		s.rescan = time.Time{}
+		s.wantScan()
+	}
+	if now.Sub(s.looked) >= s.tailer.cfg.Tick {
+		s.look(now)
+	}
+	if s.scan {
+		s.scanSiblings(now)
+	}
+	return s.fill(b, lim, now) + s.serveLate(b, lim, now)
+}
+
 // look finds out what happened to the source: growth, rotation, truncation.
 func (s *source) look(now time.Time) {
 	s.looked = now
 	st, err := statPath(s.path)
+	if err == nil && !st.regular {
+		err = &fs.PathError{Op: "tail", Path: s.path, Err: errors.New("not a regular file")}
+	}
 	if err != nil {
 		s.lookedInVain(err)
 		return
 	}
-	if !st.regular {
-		s.setFault(&fs.PathError{Op: "tail", Path: s.path, Err: errors.New("not a regular file")})
-		return
-	}
 	g := s.newest()
-	if g == nil || g.inode != st.inode() {
-		if _, ok := s.settled[st.inode()]; !ok || len(s.queue) > 0 || s.settled[st.inode()] != st.size {
-			s.scan = true
+	switch {
+	case g != nil && g.inode == st.inode() && (g.sought.IsZero() || g.path == s.path):
+		s.lookAt(g, st, now)
+	case s.pending(st.inode()):
+	case st.inode() == s.alias && s.tailer.holds(s.alias):
+	default:
+		if size, ok := s.settled[st.inode()]; !ok || (size != st.size && size >= 0) {
+			s.wantScan()
 		}
-		return
 	}
-	s.lookAt(g, st, now)
+}
+
+// pending reports whether a file is known that may not be read; a scan tries again.
+func (s *source) pending(i inode) bool {
+	_, ok := s.locked[i]
+	return ok && !s.rescan.IsZero()
+}
+
+func (s *source) wantScan() {
+	s.scan, s.since = true, time.Now()
 }
 
 // lookedInVain handles a path that cannot be reached. What is held is read on.
 func (s *source) lookedInVain(err error) {
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		s.setFault(err)
+	} else if s.highest == 0 && len(s.queue) == 0 && s.judged {
 		s.setFault(err)
 	}
 }
@@ -114,7 +150,7 @@ func (s *source) reopen(g *generation, st stat, now time.Time) {
 	}
 	if is.inode() != g.inode {
 		f.Close()
-		s.scan = true
+		s.wantScan()
 		return
 	}
 	g.attach(f)
@@ -142,7 +178,7 @@ func (s *source) overwritten(g *generation, now time.Time) {
 	}
 	g.sought, g.reason = now, ReasonTruncated
 	s.queue = append(s.queue, next)
-	s.scan = true
+	s.wantScan()
 	s.tailer.log.Info("source was truncated", "source", s.path, "generation", g.number, "offset", g.read, "seen", g.seen)
 }
 
@@ -152,13 +188,6 @@ func (s *source) setFault(err error) {
 	}
 	s.fault = err.Error()
 	s.tailer.log.Warn("source cannot be read", "source", s.path, "err", err)
-}
-
-func (s *source) clearFault() {
-	if s.fault != "" {
-		s.fault = ""
-		s.tailer.log.Info("source can be read again", "source", s.path)
-	}
 }
 
 // openFile opens a regular file for reading and tells what was opened.
@@ -179,18 +208,27 @@ func openFile(path string) (*os.File, stat, error) {
 	return f, st, nil
 }
 
-// addStem remembers where a symbolic link led: rotation happens there.
-func (s *source) addStem() {
-	real, err := filepath.EvalSymlinks(s.path)
-	if err != nil || real == s.path {
+// addStem remembers a path where the source's file stood, beside its own.
+func (s *source) addStem(path string) {
+	if path == s.path || slices.Contains(s.stems, path) {
 		return
 	}
-	for _, known := range s.stems {
-		if known == real {
-			return
+	s.stems = append(s.stems, path)
+	s.tailer.stems[path] = s
+	s.tailer.notify.watchDir(filepath.Dir(path))
+}
+
+// each visits every generation that may hold a file.
+func (s *source) each(visit func(*generation)) {
+	for _, gens := range [...][]*generation{s.queue, s.late} {
+		for _, g := range gens {
+			visit(g)
 		}
 	}
-	s.stems = append(s.stems, real)
+}
+
+func (s *source) unread(gens []*generation) bool {
+	return slices.ContainsFunc(gens, func(g *generation) bool { return g.size > g.read })
 }
 
 // find returns a generation by its number, nil if it is not known.
@@ -213,7 +251,9 @@ func (s *source) find(number uint64) *generation {
 func (s *source) serveLate(b *Batch, lim Limits, now time.Time) int {
 	for i := 0; i < len(s.late); i++ {
 		g := s.late[i]
-		s.lookHeld(g, now)
+		if !s.tailer.cfg.Once {
+			s.lookHeld(g, now)
+		}
 		if !g.sought.IsZero() { // it was cut: what it holds now is queued as the next
 			g.sought = time.Time{}
 			s.retire(i)
@@ -244,5 +284,6 @@ func (s *source) retire(i int) {
 	g.close()
 	if g.number != 0 {
 		s.past = append(s.past, g)
+		s.letGo(g)
 	}
 }

@@ -1,30 +1,44 @@
 package tail
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
 // Tailer turns files into batches. One goroutine uses it; only the channel of
 // Wake may be read by others.
 type Tailer struct {
-	cfg     Config
-	log     *slog.Logger
-	finder  *finder
-	wake    *waker
-	sources map[string]*source
-	list    []*source // all, in the order in which they were found
-	turn    int       // whose turn it is to fill
-	swept   int       // how far the sweep over idle sources has come
-	sweepAt time.Time
-	findAt  time.Time
-	changed []*generation
-	open    int
+	cfg    Config
+	log    *slog.Logger
+	finder *finder
+	lister lister
+	holder *holder // nil: nothing is held
+	waker  *waker
+	notify *notifier // nil: everything is polled
+
 	ready   bool
-	busy    int
-	once    map[string]bool
+	sources map[string]*source
+	list    []*source // in the order in which they were found
+	busy    []*source // those that are looked at on every tick
+	owners  map[inode]*source
+	stems   map[string]*source // where links lead
+	turn    int                // whose turn it is to fill
+	changed []*generation      // since Known was last called
+	open    int                // bodies held
+
+	swept    int // how far the sweep over idle sources has come
+	sweptAt  time.Time
+	shedding int // whose file is closed next where descriptors are short
+
+	findAt    time.Time
+	findCost  time.Duration
+	searching bool
+	found     chan findings // of the one search under way
+	searches  sync.WaitGroup
+
 	scratch [checkBytes]byte
 }
 
@@ -33,28 +47,55 @@ func New(cfg Config) (*Tailer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("tail: %w", err)
 	}
-	return &Tailer{
+	t := &Tailer{
 		cfg:     cfg,
 		log:     cfg.Logger.With("component", "tail"),
 		finder:  newFinder(cfg),
-		wake:    newWaker(cfg.Tick, cfg.Idle),
+		lister:  lister{dirs: map[string]*listing{}},
+		waker:   newWaker(cfg.Tick, cfg.Idle),
 		sources: map[string]*source{},
-	}, nil
+		owners:  map[inode]*source{},
+		stems:   map[string]*source{},
+		found:   make(chan findings, 1), // a search ends whether or not anyone asks for it
+	}
+	if cfg.Hold {
+		t.holder = newHolder(cfg.HoldDir)
+	}
+	return t, nil
+}
+
+// start begins to watch, once.
+func (t *Tailer) start() error {
+	if t.ready {
+		return nil
+	}
+	if t.holder != nil {
+		if err := t.holder.load(); err != nil {
+			return err
+		}
+	}
+	notify, err := newNotifier(t.waker.wake)
+	if err != nil {
+		t.log.Warn("no watches: idle files are polled", "err", err)
+	}
+	t.notify = notify
+	t.waker.start()
+	t.ready = true
+	return nil
 }
 
 // Wake tells that Fill may have something.
-func (t *Tailer) Wake() <-chan struct{} { return t.wake.ready }
+func (t *Tailer) Wake() <-chan struct{} { return t.waker.ready }
 
 // Fill appends to b what can be read now. It does not block; b may hold
 // something from an earlier Fill. It fails only before Recover.
 func (t *Tailer) Fill(b *Batch, lim Limits) error {
 	if !t.ready {
-		return fmt.Errorf("fill: positions were not recovered")
+		return errors.New("fill: positions were not recovered")
 	}
 	now := time.Now()
-	if now.After(t.findAt) {
-		t.discover(now)
-	}
+	t.takeEvents(now)
+	t.search(now)
 	t.sweep(now)
 	for t.round(b, lim, now) {
 	}
@@ -65,98 +106,17 @@ func (t *Tailer) Fill(b *Batch, lim Limits) error {
 // round gives every busy source one turn and reports whether to go on.
 func (t *Tailer) round(b *Batch, lim Limits, now time.Time) bool {
 	progress := false
-	for range t.list {
+	for range t.busy {
 		if len(b.Data) >= lim.Bytes {
 			return false
 		}
-		s := t.list[t.turn%len(t.list)]
+		s := t.busy[t.turn%len(t.busy)]
 		t.turn++
-		if s.busy && s.visit(b, lim, now) > 0 {
+		if s.visit(b, lim, now) > 0 {
 			progress = true
 		}
 	}
 	return progress
-}
-
-// visit looks at a source if it is time to and takes what it has.
-func (s *source) visit(b *Batch, lim Limits, now time.Time) int {
-	if now.Sub(s.looked) >= s.tailer.cfg.Tick {
-		s.look(now)
-	}
-	if s.scan || (!s.rescan.IsZero() && now.After(s.rescan)) {
-		s.rescan = time.Time{}
-		s.scanSiblings(now)
-	}
-	return s.fill(b, lim, now) + s.serveLate(b, lim, now)
-}
-
-// sweep looks at a share of the idle sources, so that each has its turn once in a while.
-func (t *Tailer) sweep(now time.Time) {
-	n := len(t.list)
-	period := max(t.cfg.Sweep, time.Duration(n)*300*time.Microsecond)
-	share := int(float64(n) * float64(now.Sub(t.sweepAt)) / float64(period))
-	if t.sweepAt.IsZero() || share > n {
-		share = n
-	}
-	if share == 0 {
-		return
-	}
-	t.sweepAt = now
-	for range share {
-		s := t.list[t.swept%n]
-		t.swept++
-		if !s.busy && s.stirs(now) {
-			s.busy = true
-		}
-	}
-}
-
-// stirs looks at an idle source and reports whether there is something to do.
-func (s *source) stirs(now time.Time) bool {
-	s.look(now)
-	g := s.current()
-	return s.scan || !s.rescan.IsZero() || len(s.queue) > 1 || len(s.late) > 0 ||
-		(g != nil && (g.size > g.read || !g.sought.IsZero()))
-}
-
-// settle counts who stays busy.
-func (t *Tailer) settle(now time.Time) {
-	t.busy = 0
-	for _, s := range t.list {
-		if s.busy && s.isQuiet(now) {
-			s.busy = false
-		}
-		if s.busy {
-			t.busy++
-		}
-	}
-	t.wake.setBusy(t.busy > 0)
-}
-
-func (s *source) isQuiet(now time.Time) bool {
-	if s.scan || len(s.queue) > 1 || len(s.late) > 0 {
-		return false
-	}
-	g := s.current()
-	return g == nil || (g.sought.IsZero() && now.Sub(g.grew) >= s.tailer.cfg.Quiet)
-}
-
-// discover takes in the files that appeared.
-func (t *Tailer) discover(now time.Time) {
-	t.findAt = now.Add(t.cfg.Find)
-	for _, f := range t.finder.find(func(p string) bool { return t.sources[p] != nil }) {
-		t.add(f.path, f.judged).busy = true
-	}
-}
-
-func (t *Tailer) add(path string, judged bool) *source {
-	s := t.sources[path]
-	if s == nil {
-		s = &source{tailer: t, path: path, judged: judged, first: true, settled: map[inode]int64{}}
-		t.sources[path] = s
-		t.list = append(t.list, s)
-	}
-	return s
 }
 
 // Acked tells that the hub has the batch.
@@ -186,10 +146,8 @@ func (t *Tailer) acked(path string, number uint64, offset int64) {
 	g.touch()
 }
 
-// Archived tells that the archive holds a generation up to an offset.
-func (t *Tailer) Archived(source string, generation uint64, offset int64) {}
-
-// Known returns the acknowledged positions that changed since it was last called.
+// Known returns the acknowledged positions that changed since it was last
+// called. Of a generation that ended, Length is set; its Offset may lag behind.
 func (t *Tailer) Known() []Generation {
 	known := make([]Generation, 0, len(t.changed))
 	for _, g := range t.changed {
@@ -202,20 +160,11 @@ func (t *Tailer) Known() []Generation {
 
 // Done reports, with Once, that all that was there is read.
 func (t *Tailer) Done() bool {
-	if !t.cfg.Once || !t.ready {
+	if !t.cfg.Once || !t.ready || t.searching {
 		return false
 	}
 	for _, s := range t.list {
-		if s.scan || len(s.queue) > 0 || len(s.late) > 0 && !s.lateDone() {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *source) lateDone() bool {
-	for _, g := range s.late {
-		if g.size > g.read {
+		if s.scan || len(s.queue) > 0 || s.unread(s.late) {
 			return false
 		}
 	}
@@ -224,15 +173,12 @@ func (s *source) lateDone() bool {
 
 // Close lets everything go.
 func (t *Tailer) Close() error {
-	t.wake.close()
+	t.searches.Wait()
+	t.notify.close()
+	t.notify = nil
+	t.waker.close()
 	for _, s := range t.list {
-		for _, gens := range [...][]*generation{s.queue, s.late} {
-			for _, g := range gens {
-				g.close()
-			}
-		}
+		s.each(func(g *generation) { g.close() })
 	}
 	return nil
 }
-
-func countLines(p []byte) int64 { return int64(bytes.Count(p, []byte{'\n'})) }

@@ -1,0 +1,189 @@
+package tail
+
+import "time"
+
+const (
+	// lookCost is what the sweep allows one idle source, so that all of them
+	// together take less than one part in a hundred of a core.
+	lookCost = 300 * time.Microsecond
+	// trust is how long a watch alone vouches for an idle file.
+	trust = 30 * time.Second
+	// gather is how long names are awaited before a search for new files.
+	gather = 20 * time.Millisecond
+)
+
+// stir makes a source busy: it is looked at on every tick.
+func (t *Tailer) stir(s *source) {
+	s.watched = false
+	if !s.busy {
+		s.busy = true
+		t.busy = append(t.busy, s)
+		t.waker.setBusy(true)
+	}
+}
+
+// takeEvents stirs what the watches tell of.
+func (t *Tailer) takeEvents(now time.Time) {
+	paths, missed := t.notify.take()
+	for _, p := range paths {
+		s := t.sources[p]
+		if s == nil {
+			s = t.stems[p]
+		}
+		if s != nil {
+			s.looked = time.Time{}
+			t.stir(s)
+		} else if _, ok := t.finder.wants(p); ok {
+			t.findSoon(now)
+		}
+	}
+	if missed {
+		t.findSoon(now)
+		for _, s := range t.list {
+			s.watched = false
+		}
+	}
+}
+
+// sweep looks at a share of the idle sources, so that each has its turn once in
+// a while: watches may be used up or lose events.
+func (t *Tailer) sweep(now time.Time) {
+	n := len(t.list)
+	period := max(t.cfg.Sweep, time.Duration(n)*lookCost)
+	share := n
+	if since := now.Sub(t.sweptAt); since < period {
+		share = int(int64(n) * int64(since) / int64(period))
+	}
+	if share == 0 {
+		return
+	}
+	t.sweptAt = now
+	for range share {
+		s := t.list[t.swept%n]
+		t.swept++
+		if s.busy || (s.watched && now.Sub(s.looked) < trust) {
+			continue
+		}
+		if s.stirs(now) {
+			t.stir(s)
+		}
+	}
+}
+
+// stirs looks at an idle source and reports whether there is something to do.
+func (s *source) stirs(now time.Time) bool {
+	s.look(now)
+	g := s.current()
+	return s.scan || s.due(now) || len(s.queue) > 1 || len(s.late) > 0 ||
+		(g != nil && (g.size > g.read || !g.sought.IsZero() || g.grew.Equal(now)))
+}
+
+// due reports whether it is time to try again what could not be read.
+func (s *source) due(now time.Time) bool { return !s.rescan.IsZero() && !now.Before(s.rescan) }
+
+// settle puts sources that have fallen quiet among the idle ones. The watch comes before the
+// last look, so that no write falls between them.
+func (t *Tailer) settle(now time.Time) {
+	kept := t.busy[:0]
+	for _, s := range t.busy {
+		if !s.quiet(now) {
+			kept = append(kept, s)
+			continue
+		}
+		s.busy = false
+		s.watched = t.notify.watchFile(s.path)
+		if s.stirs(now) {
+			s.busy = true
+			kept = append(kept, s)
+		} else if t.open > t.cfg.MaxOpen {
+			s.closeIdle()
+		}
+	}
+	clear(t.busy[len(kept):])
+	t.busy = kept
+	t.waker.setBusy(len(t.busy) > 0)
+}
+
+// quiet reports whether nothing has happened to the source for a while.
+func (s *source) quiet(now time.Time) bool {
+	if s.scan || len(s.queue) > 1 || len(s.late) > 0 || now.Sub(s.born) < s.tailer.cfg.Quiet {
+		return false
+	}
+	g := s.current()
+	return g == nil || (g.sought.IsZero() && now.Sub(g.grew) >= s.tailer.cfg.Quiet)
+}
+
+// shed closes idle files until there is room for one more descriptor, and
+// reports whether there is.
+func (t *Tailer) shed() bool {
+	for i := 0; t.open >= t.cfg.MaxOpen && i < len(t.list); i++ {
+		t.list[t.shedding%len(t.list)].closeIdle()
+		t.shedding++
+	}
+	return t.open < t.cfg.MaxOpen
+}
+
+// closeIdle closes a file that is read to its end and acknowledged. It is
+// known again by identity and by the bytes before the position.
+func (s *source) closeIdle() {
+	g := s.current()
+	if g == nil || len(s.queue) > 1 || len(s.late) > 0 || s.scan || !g.sought.IsZero() ||
+		g.number == 0 || g.packed || g.acked < g.size || g.path != s.path {
+		return
+	}
+	g.close()
+}
+
+// findSoon brings the next search for new files forward.
+func (t *Tailer) findSoon(now time.Time) {
+	if at := now.Add(max(gather, 10*t.findCost)); at.Before(t.findAt) {
+		t.findAt = at
+	}
+}
+
+// search looks for new files beside the tailer, one search at a time.
+func (t *Tailer) search(now time.Time) {
+	if t.searching {
+		select {
+		case f := <-t.found:
+			t.searching = false
+			t.takeFindings(f, now)
+		default:
+		}
+		return
+	}
+	if now.Before(t.findAt) || t.cfg.Once {
+		return
+	}
+	t.searching = true
+	t.searches.Go(func() {
+		t.found <- t.finder.find()
+		t.waker.wake()
+	})
+}
+
+// takeFindings adds the sources that were found. A search takes no more
+// than one part in two hundred of a core.
+func (t *Tailer) takeFindings(f findings, now time.Time) {
+	t.findCost = f.cost
+	t.findAt = now.Add(max(t.cfg.Find, 200*f.cost))
+	for _, one := range f.files {
+		t.stir(t.add(one.path, one.judged, now))
+	}
+	for _, d := range f.dirs {
+		t.notify.watchDir(d)
+	}
+}
+
+func (t *Tailer) add(path string, judged bool, now time.Time) *source {
+	s := t.sources[path]
+	if s == nil {
+		s = &source{
+			tailer: t, path: path, judged: judged, first: true, born: now,
+			settled: map[inode]int64{}, locked: map[inode]entry{},
+		}
+		t.sources[path] = s
+		t.list = append(t.list, s)
+	}
+	return s
+}
