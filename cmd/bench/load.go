@@ -40,11 +40,11 @@ type written struct {
 	Bytes  int64  `json:"bytes"`
 }
 
-// numberedPaths names n files in dir.
-func numberedPaths(dir string, n int) []string {
+// numberedPaths names n files in dir, each by name and a number.
+func numberedPaths(dir, name string, n int) []string {
 	out := make([]string, n)
 	for i := range out {
-		out[i] = filepath.Join(dir, fmt.Sprintf("app-%05d.log", i))
+		out[i] = filepath.Join(dir, fmt.Sprintf("%s-%05d.log", name, i))
 	}
 	return out
 }

@@ -95,5 +95,5 @@ func logPaths(args []string, files int) ([]string, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err
 	}
-	return numberedPaths(path, files), nil
+	return numberedPaths(path, "app", files), nil
 }
