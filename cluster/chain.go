@@ -107,11 +107,27 @@ func (c *chain) extend(ctx context.Context, t wire.Table, head *jetstream.RawStr
 		fold(&t, head.Sequence, head.Header)
 		return t, nil
 	}
-	return t, c.follow(ctx, &t, head.Sequence)
+	from := t.Sequence
+	linked, err := c.follow(ctx, &t, head.Sequence)
+	if err != nil || linked {
+		return t, err
+	}
+	return t, c.unchanged(ctx, from)
 }
 
-// follow reads the headers between the table and the head through a consumer that lives only for that.
-func (c *chain) follow(ctx context.Context, t *wire.Table, head uint64) error {
+// unchanged proves that nothing after the table was purged while it was read: whoever purges has written a newer table before. It is
+// for chains with a message that names no predecessor; no agent sends one.
+func (c *chain) unchanged(ctx context.Context, from uint64) error {
+	t, err := c.table(ctx)
+	if err == nil && t.Sequence != from {
+		err = c.broken(t.Sequence, from)
+	}
+	return err
+}
+
+// follow reads the headers between the table and the head through a consumer that lives only for that. It says whether each message
+// named the one before it.
+func (c *chain) follow(ctx context.Context, t *wire.Table, head uint64) (linked bool, err error) {
 	consumer, err := c.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		FilterSubject:     c.subject,
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
@@ -122,41 +138,47 @@ func (c *chain) follow(ctx context.Context, t *wire.Table, head uint64) error {
 		InactiveThreshold: chainLinger,
 	})
 	if err != nil {
-		return fmt.Errorf("read headers of %s: %w", c.subject, err)
+		return false, fmt.Errorf("read headers of %s: %w", c.subject, err)
 	}
 	defer c.forget(ctx, consumer)
+	linked = true
 	for t.Sequence < head {
 		batch, err := consumer.Fetch(chainFetch, jetstream.FetchMaxWait(time.Second))
 		if err != nil {
-			return fmt.Errorf("read headers of %s: %w", c.subject, err)
+			return false, fmt.Errorf("read headers of %s: %w", c.subject, err)
 		}
-		if err := c.foldAll(t, head, batch); err != nil {
-			return err
+		all, err := c.foldAll(t, head, batch)
+		if err != nil {
+			return false, err
 		}
+		linked = linked && all
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("read headers of %s: %w", c.subject, err)
+			return false, fmt.Errorf("read headers of %s: %w", c.subject, err)
 		}
 	}
-	return nil
+	return linked, nil
 }
 
 // foldAll folds what one fetch brings. It does not wait for the rest of a fetch when the head is there.
-func (c *chain) foldAll(t *wire.Table, head uint64, batch jetstream.MessageBatch) error {
+func (c *chain) foldAll(t *wire.Table, head uint64, batch jetstream.MessageBatch) (linked bool, err error) {
+	linked = true
 	for msg := range batch.Messages() {
 		meta, err := msg.Metadata()
 		if err != nil {
-			return fmt.Errorf("read headers of %s: %w", c.subject, err)
+			return false, fmt.Errorf("read headers of %s: %w", c.subject, err)
 		}
 		seq := meta.Sequence.Stream
-		if expected, ok := expectation(msg.Headers()); !ok || expected != t.Sequence {
-			return c.broken(seq, t.Sequence)
+		expected, ok := expectation(msg.Headers())
+		if ok && expected != t.Sequence {
+			return false, c.broken(seq, t.Sequence)
 		}
+		linked = linked && ok
 		fold(t, seq, msg.Headers())
 		if seq >= head {
-			return nil
+			return linked, nil
 		}
 	}
-	return batch.Error()
+	return linked, batch.Error()
 }
 
 func (c *chain) forget(ctx context.Context, consumer jetstream.Consumer) {

@@ -3,16 +3,25 @@ package cluster
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/logdrive/logdrive/cluster/wire"
 )
 
+// linksEvery is how old the list of links may be. A fleet that says hello at once must not have it made anew each time.
+const linksEvery = 250 * time.Millisecond
+
 // links knows which agents are joined to this node now, by the names of their leaves.
 type links struct {
 	server *server.Server
+	mu     sync.Mutex // guards at and hosts
+	at     time.Time
+	hosts  map[string][]link
 }
 
 // link is one agent's.
@@ -22,26 +31,32 @@ type link struct {
 	address         string
 }
 
-// of lists the links of a host.
-func (l *links) of(host string) ([]link, error) {
-	leafs, err := l.server.Leafz(&server.LeafzOptions{Account: accountAgents})
+// of lists the links of a host, among them the asker's own if it has one. A list without that is too old.
+func (l *links) of(host, session string) ([]link, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	own := func(k link) bool { return k.session == session }
+	if time.Since(l.at) < linksEvery && slices.ContainsFunc(l.hosts[host], own) {
+		return l.hosts[host], nil
+	}
+	leaves, err := l.server.Leafz(&server.LeafzOptions{Account: accountAgents})
 	if err != nil {
 		return nil, fmt.Errorf("list leaves: %w", err)
 	}
-	var found []link
-	for _, leaf := range leafs.Leafs {
-		h, writer, session, err := wire.ParseLeafName(leaf.Name)
-		if err == nil && h == host {
-			found = append(found, link{id: leaf.ID, writer: writer, session: session, address: net.JoinHostPort(leaf.IP, strconv.Itoa(leaf.Port))})
+	l.at, l.hosts = time.Now(), map[string][]link{}
+	for _, leaf := range leaves.Leafs {
+		if host, writer, session, err := wire.ParseLeafName(leaf.Name); err == nil {
+			address := net.JoinHostPort(leaf.IP, strconv.Itoa(leaf.Port))
+			l.hosts[host] = append(l.hosts[host], link{id: leaf.ID, writer: writer, session: session, address: address})
 		}
 	}
-	return found, nil
+	return l.hosts[host], nil
 }
 
 // conflict says, in a sentence for people, which other agent ships this host now, or "" when the asker may. Two agents of one name must
 // not both be turned away: whoever wrote the head of the chain stays, and when that does not decide, whoever was linked first.
 func (l *links) conflict(host string, asker wire.Hello, headWriter string) (string, error) {
-	all, err := l.of(host)
+	all, err := l.of(host, asker.Session)
 	if err != nil {
 		return "", err
 	}
