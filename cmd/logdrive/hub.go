@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/logdrive/logdrive/cluster"
+)
+
+func hubCommand() *cli.Command {
+	return &cli.Command{
+		Name:   "hub",
+		Usage:  "run a hub node",
+		Flags:  join(commonFlags(), hubFlags(), []cli.Flag{secretFlag("file with the secret of this hub (<store>/secret, made at the first start)")}),
+		Action: runHub,
+	}
+}
+
+func runHub(c *cli.Context) error {
+	if _, err := applyConfig(c); err != nil {
+		return err
+	}
+	p, err := newProcess(c)
+	if err != nil {
+		return err
+	}
+	hub, err := newHub(c, p)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(c.Context)
+	group.Go(func() error { return p.serve(ctx) })
+	group.Go(func() error { return hub.Run(ctx) })
+	group.Go(func() error { return announceHub(ctx, p, hub) })
+	return group.Wait()
+}
+
+// newHub makes a hub node as the flags say.
+func newHub(c *cli.Context, p *process) (*cluster.Hub, error) {
+	cfg := cluster.DefaultHubConfig()
+	cfg.Name, cfg.StoreDir, cfg.Listen, cfg.LeafListen = c.String("name"), c.String("store"), c.String("listen"), c.String("leaf-listen")
+	cfg.Partitions, cfg.Logger = c.Int("partitions"), p.log
+	var err error
+	if cfg.StreamBytes, err = size(c, "stream-size"); err != nil {
+		return nil, err
+	}
+	if path := c.String("secret"); path != "" {
+		if cfg.Secret, err = readSecret(path); err != nil {
+			return nil, err
+		}
+	}
+	return cluster.NewHub(cfg)
+}
+
+func announceHub(ctx context.Context, p *process, hub *cluster.Hub) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-hub.Ready():
+	}
+	at := hub.Addresses()
+	p.log.Info("hub is ready", "client", at.Client, "leaf", at.Leaf)
+	return p.announce(ports{Client: at.Client, Leaf: at.Leaf})
+}

@@ -1,0 +1,32 @@
+// Logdrive ships log files: every byte, once and in order, to per-host files in a central archive.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := newApp().RunContext(ctx, os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "logdrive:", err)
+		os.Exit(1)
+	}
+}
+
+func newApp() *cli.App {
+	return &cli.App{
+		Name:            "logdrive",
+		Usage:           "ship log files, every byte once and in order, and prove it",
+		HideVersion:     true,
+		HideHelpCommand: true,
+		ExitErrHandler:  func(*cli.Context, error) {}, // main prints and exits
+		Commands:        []*cli.Command{upCommand(), agentCommand(), receiverCommand(), hubCommand(), versionCommand()},
+	}
+}

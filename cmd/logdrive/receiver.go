@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/logdrive/logdrive/cluster"
+	"github.com/logdrive/logdrive/receiver"
+	"github.com/logdrive/logdrive/receiver/archive"
+)
+
+func receiverCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "receiver",
+		Usage: "write the archive; with a hub node in the same process, or joined to a hub elsewhere",
+		Flags: join(commonFlags(), archiveFlags(), hubFlags(), []cli.Flag{
+			text("hub", "", "nats://host:port of a hub that runs elsewhere (default: run a hub node here)"),
+			secretFlag("file with the hub's secret; needed with --hub"),
+		}),
+		Action: runReceiver,
+	}
+}
+
+func runReceiver(c *cli.Context) error {
+	if _, err := applyConfig(c); err != nil {
+		return err
+	}
+	p, err := newProcess(c)
+	if err != nil {
+		return err
+	}
+	if c.String("hub") != "" {
+		return receiveFrom(c, p)
+	}
+	hub, err := newHub(c, p)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(c.Context)
+	hubLife, endHub := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error { return p.serve(ctx) })
+	group.Go(func() error { return hub.Run(hubLife) })
+	group.Go(func() error {
+		defer endHub()
+		if err := announceHub(ctx, p, hub); err != nil || ctx.Err() != nil {
+			return err
+		}
+		nc, err := hub.Connect()
+		if err != nil {
+			return err
+		}
+		return receive(ctx, c, p, nc)
+	})
+	return group.Wait()
+}
+
+func receiveFrom(c *cli.Context, p *process) error {
+	secret, err := needSecret(c)
+	if err != nil {
+		return err
+	}
+	nc, err := cluster.Connect(c.String("hub"), secret)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(c.Context)
+	group.Go(func() error { return p.serve(ctx) })
+	group.Go(func() error { return receive(ctx, c, p, nc) })
+	group.Go(func() error { return p.announce(ports{}) })
+	return group.Wait()
+}
+
+// receive runs a receiver on the archive that the flags name, until ctx ends. It closes the connection.
+func receive(ctx context.Context, c *cli.Context, p *process, nc *nats.Conn) error {
+	defer nc.Close()
+	a, err := openArchive(c, p)
+	if err != nil {
+		return err
+	}
+	cfg := receiver.DefaultConfig()
+	cfg.Lookback, cfg.Logger, cfg.Metrics = c.Duration("lookback"), p.log.With("component", "receiver"), p.registry
+	r, err := receiver.New(nc, a, cfg)
+	if err != nil {
+		return errors.Join(err, a.Close())
+	}
+	p.ready = append(p.ready, r.Ready)
+	return errors.Join(r.Run(ctx), a.Close())
+}
+
+func openArchive(c *cli.Context, p *process) (*archive.Archive, error) {
+	cfg := archive.DefaultConfig()
+	dir, err := absolute(c.String("archive"))
+	if err != nil {
+		return nil, err
+	}
+	cfg.Dir, cfg.SegmentAge, cfg.Compress, cfg.Retain = dir, c.Duration("segment-age"), c.String("compress"), c.Duration("retain")
+	cfg.Logger = p.log.With("component", "archive")
+	if cfg.SegmentBytes, err = size(c, "segment-size"); err != nil {
+		return nil, err
+	}
+	a, err := archive.Open(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("archive: %w", err)
+	}
+	return a, nil
+}

@@ -1,0 +1,193 @@
+package checkpoint
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/logdrive/logdrive/shipper/tail"
+)
+
+// FileName is the store's file in the state directory.
+const FileName = "checkpoint.db"
+
+// version of the layout of the store.
+const version = 1
+
+// lockWait is how long Open waits for another process to let go of the store.
+const lockWait = time.Second
+
+// ErrInUse says that another process has the state directory.
+var ErrInUse = errors.New("the state directory is in use by another logdrive agent; stop it, or choose another --state")
+
+// ErrOtherHost says that the state directory belongs to an agent of another host name.
+var ErrOtherHost = errors.New("the state directory belongs to another host; choose another --state, or run with that --host")
+
+// ErrVersion says that another version of logdrive made the state directory.
+var ErrVersion = errors.New("the state directory was made by another version of logdrive; run that version, or remove the file: positions come back from the hub")
+
+var (
+	metaBucket       = []byte("meta")
+	generationBucket = []byte("generations")
+	writerKey        = []byte("writer")
+	hostKey          = []byte("host")
+	versionKey       = []byte("version")
+	chainKey         = []byte("chain")
+)
+
+// Chain names the chain that the positions of a checkpoint belong to, and how much of it had been acknowledged.
+type Chain struct {
+	Stream   string    `json:"stream"`
+	Created  time.Time `json:"created"`
+	Sequence uint64    `json:"sequence"`
+}
+
+// Store remembers the acknowledged positions of one agent. One goroutine uses it.
+type Store struct {
+	db     *bbolt.DB
+	writer string
+}
+
+// Open opens the store in the state directory dir, making both when they are absent. A damaged store is moved aside and made anew: the hub knows
+// the positions, so only hints are lost. Its errors are ErrInUse, ErrOtherHost, ErrVersion or those of the file system.
+func Open(dir, host string, log *slog.Logger) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
+	}
+	path := filepath.Join(dir, FileName)
+	s, err := open(path, host)
+	if err == nil || !errors.Is(err, errDamaged) {
+		return s, err
+	}
+	aside := path + ".damaged-" + strconv.FormatInt(time.Now().UnixNano(), 10)
+	log.Warn("checkpoint is damaged; starting a new one, positions come from the hub", "path", path, "moved", aside, "err", err)
+	if err := os.Rename(path, aside); err != nil {
+		return nil, fmt.Errorf("move damaged checkpoint aside: %w", err)
+	}
+	return open(path, host)
+}
+
+func open(path, host string) (*Store, error) {
+	if err := verify(path); err != nil {
+		return nil, err
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, fmt.Errorf("open checkpoint %s: %w", path, ErrInUse)
+	case err != nil:
+		return nil, fmt.Errorf("open checkpoint %s: %w", path, err)
+	}
+	s := &Store{db: db}
+	if err := db.Update(func(tx *bbolt.Tx) error { return s.found(tx, host) }); err != nil {
+		return nil, errors.Join(fmt.Errorf("open checkpoint %s: %w", path, err), db.Close())
+	}
+	return s, nil
+}
+
+// found makes the buckets and the writer id of a new store, and checks those of an old one.
+func (s *Store) found(tx *bbolt.Tx, host string) error {
+	meta, err := tx.CreateBucketIfNotExists(metaBucket)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.CreateBucketIfNotExists(generationBucket); err != nil {
+		return err
+	}
+	if meta.Get(writerKey) == nil {
+		return s.make(meta, host)
+	}
+	if v := string(meta.Get(versionKey)); v != strconv.Itoa(version) {
+		return fmt.Errorf("%w (layout %s, this is %d)", ErrVersion, v, version)
+	}
+	if h := string(meta.Get(hostKey)); h != host {
+		return fmt.Errorf("%w: it is of %q, this agent is %q", ErrOtherHost, h, host)
+	}
+	s.writer = string(meta.Get(writerKey))
+	return nil
+}
+
+func (s *Store) make(meta *bbolt.Bucket, host string) error {
+	s.writer = rand.Text()
+	return errors.Join(meta.Put(versionKey, []byte(strconv.Itoa(version))),
+		meta.Put(hostKey, []byte(host)), meta.Put(writerKey, []byte(s.writer)))
+}
+
+// Writer is the random id of the state directory.
+func (s *Store) Writer() string { return s.writer }
+
+// Load gives what the last Save left.
+func (s *Store) Load() (Chain, []tail.Generation, error) {
+	var chain Chain
+	var known []tail.Generation
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		if data := tx.Bucket(metaBucket).Get(chainKey); data != nil {
+			if err := json.Unmarshal(data, &chain); err != nil {
+				return fmt.Errorf("chain: %w", err)
+			}
+		}
+		return tx.Bucket(generationBucket).ForEach(func(k, v []byte) error {
+			g, err := decode(k, v)
+			known = append(known, g)
+			return err
+		})
+	})
+	if err != nil {
+		return Chain{}, nil, fmt.Errorf("read checkpoint: %w", err)
+	}
+	return chain, known, nil
+}
+
+// Save remembers the chain and the given generations; others stay as they are. It is durable when it returns.
+func (s *Store) Save(chain Chain, changed, gone []tail.Generation) error {
+	data, err := json.Marshal(chain)
+	if err != nil {
+		return fmt.Errorf("write checkpoint: %w", err)
+	}
+	err = s.db.Update(func(tx *bbolt.Tx) error {
+		if err := tx.Bucket(metaBucket).Put(chainKey, data); err != nil {
+			return err
+		}
+		return saveGenerations(tx.Bucket(generationBucket), changed, gone)
+	})
+	if err != nil {
+		return fmt.Errorf("write checkpoint: %w", err)
+	}
+	return nil
+}
+
+func saveGenerations(b *bbolt.Bucket, changed, gone []tail.Generation) error {
+	for _, g := range changed {
+		k, v, err := encode(g)
+		if err != nil {
+			return err
+		}
+		if err := b.Put(k, v); err != nil {
+			return err
+		}
+	}
+	for _, g := range gone {
+		if err := b.Delete(key(g.Source, g.Number)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close lets go of the store.
+func (s *Store) Close() error { return s.db.Close() }
+
+// key is the source, a NUL (which no path holds) and the number: the generations of a source stand together, in order.
+func key(source string, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(append([]byte(source), 0), number)
+}

@@ -1,0 +1,78 @@
+package shipper
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
+// Config says how to ship. Start from [DefaultConfig].
+type Config struct {
+	Host    string // as the archive shall know this machine
+	Writer  string // id of the state directory
+	Session string // id of this process, the last part of its leaf's name
+	Codec   string // of payloads: wire.CodecZstd, CodecS2 or CodecNone
+	Once    bool   // end when everything that was there is acknowledged
+	Hold    bool   // the tailer holds files until they are archived: ask the hub what is
+
+	BatchBytes    int // raw bytes a batch is filled to while acknowledgements come fast
+	MaxBatchBytes int // and at most, while they are slow
+	Encoders      int // goroutines that compress
+
+	AckTimeout       time.Duration // after which a publish or hello is tried again
+	SlowAck          time.Duration // acknowledgements slower than this make batches grow
+	RetryMin         time.Duration // first pause after a refusal, doubling with jitter
+	RetryMax         time.Duration // longest pause
+	ConflictPatience time.Duration // how long another agent of this host may be seen before that is an error
+	DrainTimeout     time.Duration // for what is in flight when Run is told to end
+	SaveEvery        time.Duration // between checkpoints
+	StuckAfter       time.Duration // pending bytes and no progress for this long: not ready
+
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer // nil: none
+}
+
+// DefaultConfig returns a configuration that lacks only Host, Writer and Session.
+func DefaultConfig() Config {
+	return Config{
+		Codec:            wire.CodecZstd,
+		BatchBytes:       1 << 20,
+		MaxBatchBytes:    7 << 20, // with headers and none of it compressible, still below wire.MaxPayload
+		Encoders:         2,
+		AckTimeout:       10 * time.Second,
+		SlowAck:          20 * time.Millisecond,
+		RetryMin:         50 * time.Millisecond,
+		RetryMax:         2 * time.Second,
+		ConflictPatience: 30 * time.Second,
+		DrainTimeout:     5 * time.Second,
+		SaveEvery:        time.Second,
+		StuckAfter:       30 * time.Second,
+		Logger:           slog.New(slog.DiscardHandler),
+	}
+}
+
+// Validate lists every fault of the configuration.
+func (c Config) Validate() error {
+	errs := []error{wire.ValidHost(c.Host)}
+	if c.Writer == "" || c.Session == "" {
+		errs = append(errs, errors.New("writer and session: must not be empty"))
+	}
+	if _, err := wire.NewEncoder(c.Codec); err != nil {
+		errs = append(errs, err)
+	}
+	if c.BatchBytes < 1 || c.MaxBatchBytes < c.BatchBytes || c.MaxBatchBytes > wire.MaxPayload-wire.MaxHeaders {
+		errs = append(errs, fmt.Errorf("batch bytes %d and at most %d: must ascend and stay below %d", c.BatchBytes, c.MaxBatchBytes, wire.MaxPayload-wire.MaxHeaders))
+	}
+	if c.Encoders < 1 {
+		errs = append(errs, fmt.Errorf("encoders %d: must be 1 or more", c.Encoders))
+	}
+	if c.AckTimeout <= 0 || c.RetryMin <= 0 || c.RetryMax < c.RetryMin || c.SaveEvery <= 0 {
+		errs = append(errs, errors.New("time-outs and pauses: must be positive"))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,136 @@
+package shipper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+	"github.com/logdrive/logdrive/shipper/checkpoint"
+	"github.com/logdrive/logdrive/shipper/tail"
+)
+
+// ErrConflict says that another agent ships the same host now.
+var ErrConflict = errors.New("another agent ships this host")
+
+// ErrRefused says that the hub will not take batches from this agent, whatever it does.
+var ErrRefused = errors.New("the hub refuses this agent")
+
+// ask says hello once. after is the sequence up to which the chain is known; 0 asks for the whole table.
+func (s *Shipper) ask(ctx context.Context, after uint64) (wire.Welcome, error) {
+	question, err := wire.Hello{Version: wire.Version, Writer: s.cfg.Writer, Session: s.cfg.Session, After: after}.Encode()
+	if err != nil {
+		return wire.Welcome{}, fmt.Errorf("encode hello: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.AckTimeout)
+	defer cancel()
+	answer, err := s.nc.RequestWithContext(ctx, wire.HelloSubject(s.cfg.Host), question)
+	if err != nil {
+		return wire.Welcome{}, fmt.Errorf("say hello: %w", err)
+	}
+	if text := answer.Header.Get("Nats-Service-Error"); text != "" {
+		return wire.Welcome{}, fmt.Errorf("say hello: the hub answers: %s", text)
+	}
+	w, err := wire.DecodeWelcome(answer.Data)
+	if err != nil {
+		return wire.Welcome{}, err
+	}
+	return w, judge(w)
+}
+
+func judge(w wire.Welcome) error {
+	switch {
+	case w.Conflict:
+		return fmt.Errorf("%w: %s", ErrConflict, w.Refusal)
+	case w.Refusal != "":
+		return fmt.Errorf("%w: %s", ErrRefused, w.Refusal)
+	case w.Version != wire.Version:
+		return fmt.Errorf("%w: it speaks protocol version %d, this agent %d; run the same version of logdrive on both", ErrRefused, w.Version, wire.Version)
+	}
+	return nil
+}
+
+// hello asks until there is an answer with a table (rule P4: without one nothing is published). A conflict is given time to pass, since the hub
+// may not have noticed yet that an earlier agent of this host is gone.
+func (s *Shipper) hello(ctx context.Context) (wire.Welcome, error) {
+	wait := newBackoff(s.cfg.RetryMin, s.cfg.RetryMax)
+	conflictSince := time.Time{}
+	for {
+		w, err := s.ask(ctx, 0)
+		switch {
+		case err == nil && w.Table != nil:
+			s.state.reached(true)
+			return w, nil
+		case err == nil:
+			err = errors.New("say hello: the hub's answer has no table")
+		case errors.Is(err, ErrRefused):
+			return w, err
+		case errors.Is(err, ErrConflict):
+			if conflictSince.IsZero() {
+				conflictSince = time.Now()
+			}
+			if time.Since(conflictSince) > s.cfg.ConflictPatience {
+				return w, err
+			}
+		}
+		s.state.reached(false)
+		s.complain("hub does not answer hello; the files wait", err)
+		if err := wait.sleep(ctx); err != nil {
+			return wire.Welcome{}, err
+		}
+	}
+}
+
+// known joins what the chain holds with what the checkpoint remembers (rules P4, P7, P9). The chain decides. Where it has lost its end, the generation is
+// read again from what it still holds. A chain that is new (another hub, nothing in it) continues the positions that the former hub acknowledged.
+func known(w wire.Welcome, chain checkpoint.Chain, remembered []tail.Generation) []tail.Generation {
+	sameChain := chain.Stream == w.Stream && chain.Created.Equal(w.Created)
+	hints := map[place]tail.Generation{}
+	for _, g := range remembered {
+		hints[place{g.Source, g.Number}] = g
+	}
+	var all []tail.Generation
+	for source, extents := range w.Table.Sources {
+		for _, e := range extents {
+			g := generation(source, e)
+			at := place{source, e.Generation}
+			if hint, ok := hints[at]; ok && hint.Identity == g.Identity {
+				g.Seen, g.Path = max(hint.Seen, g.Offset), hint.Path
+			}
+			delete(hints, at)
+			all = append(all, g)
+		}
+	}
+	for _, g := range hints {
+		switch {
+		case !sameChain && w.Head == 0:
+			all = append(all, g)
+		case sameChain && lost(g, w.Table.Sources[g.Source]):
+			g.Offset, g.Check, g.Length = 0, tail.Check{}, -1
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
+type place struct {
+	source string
+	number uint64
+}
+
+// lost reports whether the chain once held the generation and no longer does: the hub lost its end. A number below those of the table was merely
+// forgotten there.
+func lost(g tail.Generation, extents []wire.Extent) bool {
+	return len(extents) == 0 || g.Number > extents[len(extents)-1].Generation
+}
+
+// generation is an extent as the tailer knows it. An identity that this program cannot read matches no file, so the file that stands there becomes the
+// next generation: that may ship bytes again, under another number, but never mixes two files.
+func generation(source string, e wire.Extent) tail.Generation {
+	id, err := tail.ParseIdentity(e.Identity)
+	if err != nil {
+		id = tail.Identity{}
+	}
+	return tail.Generation{Source: source, Number: e.Generation, Identity: id, Offset: e.Offset, Length: e.Length, Check: tail.Check(e.Check)}
+}

@@ -1,0 +1,70 @@
+package shipper
+
+import (
+	"context"
+	"time"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+	"github.com/logdrive/logdrive/shipper/tail"
+)
+
+// holdInterval is how often an agent that holds files asks what is archived.
+const holdInterval = 15 * time.Second
+
+// holds remembers, by generation, the batch that holds its last bytes: when the archive has that one, the agent need not hold the file any more.
+type holds map[place]mark
+
+type mark struct {
+	sequence uint64
+	offset   int64
+}
+
+// newHolds begins with everything the chain holds, as of its head.
+func newHolds(w wire.Welcome) holds {
+	h := holds{}
+	for source, extents := range w.Table.Sources {
+		for _, e := range extents {
+			h[place{source, e.Generation}] = mark{w.Head, e.Offset}
+		}
+	}
+	return h
+}
+
+func (h holds) note(b *tail.Batch, sequence uint64) {
+	for _, c := range b.Chunks {
+		h[place{c.Source, c.Generation}] = mark{sequence, c.Offset + c.Length}
+	}
+}
+
+// release tells the tailer what is archived up to the given sequence.
+func (h holds) release(archived uint64, t *tail.Tailer) {
+	for at, m := range h {
+		if m.sequence <= archived {
+			t.Archived(at.source, at.number, m.offset)
+			delete(h, at)
+		}
+	}
+}
+
+// askArchived asks the hub, from time to time, up to where the chain is archived. after must be the head, or the answer carries a whole table for nothing.
+func (s *Shipper) askArchived(ctx context.Context) error {
+	tick := time.NewTicker(holdInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		w, err := s.ask(ctx, s.head.Load())
+		if err != nil {
+			s.cfg.Logger.Debug("hub does not say what is archived; files stay held", "err", err)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case s.archived <- w.Archived:
+		}
+	}
+}

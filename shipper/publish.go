@@ -1,0 +1,145 @@
+package shipper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// errRewind says that the chain is not where this agent took it to be: hello tells where it is.
+var errRewind = errors.New("the chain moved")
+
+// errTooLarge says that the hub does not take a batch of this size.
+var errTooLarge = errors.New("the batch is too large for the hub")
+
+// Error codes of JetStream that decide what happens to a batch.
+const (
+	codeWrongLastSequence = 10071 // the chain has another head than expected
+	codeWrongStream       = 10060 // the subject is stored in another stream now
+	codeInProcess         = 10164 // the server has not yet forgotten the publish before this one
+	codeMessageTooLarge   = 10054
+)
+
+// publisher sends the batches of one chain, one at a time. The expectation it holds and the positions of the tailer come from the same answers:
+// a Welcome, then the PubAcks of the current attempts (rule P2).
+type publisher struct {
+	js       jetstream.JetStream
+	subject  string
+	stream   string
+	expected uint64 // sequence of the chain's head
+	timeout  time.Duration
+	retry    func() *backoff
+	log      *slog.Logger
+	metrics  *metrics
+}
+
+// acknowledgement tells that the hub has a batch.
+type acknowledgement struct {
+	batch    *batch
+	sequence uint64
+	took     time.Duration // from the first attempt
+}
+
+// run publishes what comes, in order, until ctx ends or the chain moved.
+func (p *publisher) run(ctx context.Context, in <-chan *batch, out chan<- acknowledgement) error {
+	for {
+		b, err := next(ctx, in)
+		if err != nil {
+			return err
+		}
+		start := time.Now()
+		if err := p.publish(ctx, b); err != nil {
+			return err
+		}
+		took := time.Since(start)
+		p.metrics.published(b, took)
+		select {
+		case out <- acknowledgement{b, p.expected, took}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// next waits for a batch and then for its encoder.
+func next(ctx context.Context, in <-chan *batch) (*batch, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case b := <-in:
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-b.encoded:
+			return b, nil
+		}
+	}
+}
+
+// publish tries until the hub has the batch: the same bytes with the same expectation each time, so that they are stored once whatever became of the
+// attempts before. A late copy of one of those makes a later attempt fail with errRewind, never doubles it.
+func (p *publisher) publish(ctx context.Context, b *batch) error {
+	wait := p.retry()
+	for attempt := 1; ; attempt++ {
+		sequence, err := p.attempt(ctx, b)
+		if err == nil {
+			p.expected = sequence
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if verdict := decide(err); verdict != nil {
+			return fmt.Errorf("publish batch %d expecting %d in %s: %w: %w", b.header.Number, p.expected, p.stream, verdict, err)
+		}
+		if isAPI(err, codeInProcess) {
+			wait = newBackoff(time.Millisecond, time.Millisecond)
+		} else if attempt == 1 || attempt%20 == 0 {
+			p.log.Warn("hub does not take the batch; trying on", "stream", p.stream, "batch", b.header.Number, "attempt", attempt, "err", err)
+		}
+		p.metrics.retried()
+		if err := wait.sleep(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// attempt publishes once, with a message of its own: the client writes its options into the headers, and an old expectation must not stay there.
+func (p *publisher) attempt(ctx context.Context, b *batch) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	msg := &nats.Msg{Subject: p.subject, Header: nats.Header{}, Data: b.payload}
+	b.header.Put(msg.Header)
+	ack, err := p.js.PublishMsg(ctx, msg,
+		jetstream.WithExpectLastSequencePerSubject(p.expected),
+		jetstream.WithExpectStream(p.stream),
+		jetstream.WithRetryAttempts(0)) // the client's own tries would put batches out of order
+	if err != nil {
+		return 0, err
+	}
+	if ack.Stream != p.stream || ack.Sequence <= p.expected {
+		return 0, fmt.Errorf("%w: acknowledged as %d of %s", errRewind, ack.Sequence, ack.Stream)
+	}
+	return ack.Sequence, nil
+}
+
+// decide says what a failed attempt means for the batch: nil, try the same again.
+func decide(err error) error {
+	switch {
+	case errors.Is(err, errRewind), isAPI(err, codeWrongLastSequence), isAPI(err, codeWrongStream):
+		return errRewind
+	case errors.Is(err, nats.ErrMaxPayload), isAPI(err, codeMessageTooLarge):
+		return errTooLarge
+	}
+	return nil
+}
+
+func isAPI(err error, code jetstream.ErrorCode) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == code
+}

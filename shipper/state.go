@@ -1,0 +1,82 @@
+package shipper
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// state is what /readyz tells of an agent. Several goroutines write it.
+type state struct {
+	mu        sync.Mutex
+	linked    bool      // hello was answered, and publishing has gone on since
+	behind    int64     // bytes not acknowledged
+	progress  time.Time // when something was last acknowledged, or nothing was behind
+	saveErr   error     // of the last checkpoint
+	complaint time.Time // when the log last said that the hub does not answer
+}
+
+func newState() *state { return &state{progress: time.Now()} }
+
+func (s *state) reached(ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.linked = ok
+}
+
+func (s *state) moved() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.progress = time.Now()
+}
+
+func (s *state) saved(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saveErr = err
+}
+
+func (s *state) pending(bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind = bytes
+	if bytes == 0 {
+		s.progress = time.Now()
+	}
+}
+
+// mayComplain bounds how often the same complaint is logged.
+func (s *state) mayComplain(every time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.complaint) < every {
+		return false
+	}
+	s.complaint = time.Now()
+	return true
+}
+
+// Ready is nil while the agent does its work, else what keeps it from that.
+func (s *Shipper) Ready() error {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	var errs []error
+	if !s.state.linked {
+		errs = append(errs, errors.New("the hub does not answer"))
+	}
+	if stuck := time.Since(s.state.progress); stuck > s.cfg.StuckAfter {
+		errs = append(errs, fmt.Errorf("%d bytes wait and none was acknowledged for %s", s.state.behind, stuck.Round(time.Second)))
+	}
+	if s.state.saveErr != nil {
+		errs = append(errs, s.state.saveErr)
+	}
+	return errors.Join(errs...)
+}
+
+// complain logs what keeps the agent from shipping, at most every ten seconds.
+func (s *Shipper) complain(message string, err error) {
+	if s.state.mayComplain(10 * time.Second) {
+		s.cfg.Logger.Warn(message, "host", s.cfg.Host, "err", err)
+	}
+}
