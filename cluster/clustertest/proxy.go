@@ -33,6 +33,7 @@ type conn struct {
 	client, server net.Conn
 	held           bool // what it carries waits; guarded by Proxy.mu
 	dead           bool // guarded by Proxy.mu
+	waiting        int  // bytes on their way; guarded by Proxy.mu
 }
 
 // StartProxy listens on loopback for connections to target, an address as host:port or as a URL.
@@ -103,6 +104,19 @@ func (p *Proxy) Target(address string) {
 		address = a
 	}
 	p.set(func() { p.target = address })
+}
+
+// Held is how many bytes wait in held connections.
+func (p *Proxy) Held() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held := 0
+	for _, c := range p.conns {
+		if c.held {
+			held += c.waiting
+		}
+	}
+	return held
 }
 
 // Connections is how many are open.
@@ -204,6 +218,7 @@ func (p *Proxy) carry(c *conn, from, to net.Conn) {
 			n, err := from.Read(buf)
 			p.mu.Lock()
 			way, size = append(way, piece{buf[:n], time.Now().Add(p.delay)}), size+n
+			c.waiting += n
 			ended = err != nil
 			p.changed.Broadcast()
 			for size > pipeBytes && !c.dead {
@@ -226,6 +241,7 @@ func (p *Proxy) carry(c *conn, from, to net.Conn) {
 		}
 		next := way[0]
 		way, size = way[1:], size-len(next.data)
+		c.waiting -= len(next.data)
 		p.changed.Broadcast()
 		p.mu.Unlock()
 		time.Sleep(time.Until(next.due))
