@@ -90,7 +90,7 @@ func (t *Table) link(subject string, msg jetstream.Msg, until uint64) (more bool
 	if sequence > until {
 		return false, nil
 	}
-	if expected, ok := Expectation(msg.Headers()); !ok || expected != t.Sequence {
+	if expected, ok := Expectation(msg.Headers()); ok && expected != t.Sequence {
 		return false, fmt.Errorf("%w: batch %d of %s does not follow %d", ErrBroken, sequence, subject, t.Sequence)
 	}
 	t.Fold(sequence, msg.Headers())
