@@ -40,25 +40,33 @@ type generation struct {
 	guard       Check // of up to 1 KiB before read
 	scanned     int64 // no newline in [read, scanned)
 
-	grew    time.Time // when the size last changed
-	behind  time.Time // since when there are bytes that are not acknowledged
-	sought  time.Time // since when its body is sought; zero: it is not
-	reason  string    // what to say if it is not found
-	changed bool      // since Known was last called
+	grew   time.Time // when the size last changed
+	seenAt time.Time // when it was last looked at
+	behind time.Time // since when there are bytes that are not acknowledged
+	sought time.Time // since when its body is sought; zero: it is not
+	reason string    // what to say if it is not found
+	// attended: it was looked at until just before it went, so that not more is lost than was seen.
+	attended bool
+	changed  bool // since Known was last called
 }
 
-// look takes over what a stat of the body told.
+// look takes over what a stat of the body told. That it is the same content
+// still is known after the next read only.
 func (g *generation) look(st stat, now time.Time) {
 	if st.size != g.size || st.mtime != g.mtime {
 		g.grew = now
 	}
-	g.size, g.mtime = st.size, st.mtime
-	if st.size > g.seen {
-		g.seen = st.size
-		g.touch()
-	}
+	g.size, g.mtime, g.seenAt = st.size, st.mtime, now
 	if g.size > g.acked && g.behind.IsZero() {
 		g.behind = now
+	}
+}
+
+// sees remembers how long the generation is at least.
+func (g *generation) sees(size int64) {
+	if size > g.seen {
+		g.seen = size
+		g.touch()
 	}
 }
 
@@ -67,6 +75,18 @@ func (g *generation) touch() {
 		g.changed = true
 		g.src.tailer.changed = append(g.src.tailer.changed, g)
 	}
+}
+
+// overwritten reports whether the content is not what it was: it shrank, or
+// changed without growing, and the bytes before the position differ. What has grown
+// as well shows when it is read, or here if thorough.
+func (g *generation) overwritten(st stat, thorough bool) bool {
+	shrank := st.size < g.size
+	if g.body == nil || g.packed {
+		return st.size < g.read
+	}
+	return st.size < g.read || (shrank && g.read == 0) ||
+		((shrank || thorough || (st.size == g.read && st.mtime != g.mtime)) && !g.intact())
 }
 
 // intact reports whether the bytes before the read position are still the
@@ -104,6 +124,7 @@ func (g *generation) readInto(b *Batch, how take, scratch []byte) (int, error) {
 	if !ok {
 		return 0, errOverwritten
 	}
+	g.sees(g.size)
 	cut := bytes.LastIndexByte(data, '\n') + 1
 	if cut == 0 && ((how.whole && n == how.max) || (how.final && g.read+int64(n) == g.size)) {
 		cut = n
@@ -164,6 +185,7 @@ func (g *generation) known() Generation {
 func (g *generation) attach(b body) {
 	g.body = b
 	g.src.tailer.open++
+	delete(g.src.tailer.loose, b)
 	g.src.tailer.owners[g.inode] = g.src
 	g.src.hold(g)
 }

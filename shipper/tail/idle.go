@@ -1,6 +1,9 @@
 package tail
 
-import "time"
+import (
+	"path/filepath"
+	"time"
+)
 
 const (
 	// lookCost is what the sweep allows one idle source, so that all of them
@@ -26,12 +29,11 @@ func (t *Tailer) stir(s *source) {
 func (t *Tailer) takeEvents(now time.Time) {
 	paths, missed := t.notify.take()
 	for _, p := range paths {
-		s := t.sources[p]
-		if s == nil {
-			s = t.stems[p]
-		}
-		if s != nil {
+		if s := t.concerned(p); s != nil {
 			s.looked = time.Time{}
+			if s.path != p {
+				s.wantScan()
+			}
 			t.stir(s)
 		} else if _, ok := t.finder.wants(p); ok {
 			t.findSoon(now)
@@ -45,11 +47,26 @@ func (t *Tailer) takeEvents(now time.Time) {
 	}
 }
 
+// concerned returns the source that a changed path belongs to: its own, one
+// where a link leads, or what a rotation gives.
+func (t *Tailer) concerned(path string) *source {
+	dir, name := filepath.Split(path)
+	for ok := true; ok; name, ok = siblingOf(name) {
+		if s := t.sources[dir+name]; s != nil {
+			return s
+		}
+		if s := t.stems[dir+name]; s != nil {
+			return s
+		}
+	}
+	return nil
+}
+
 // sweep looks at a share of the idle sources, so that each has its turn once in
 // a while: watches may be used up or lose events.
 func (t *Tailer) sweep(now time.Time) {
 	n := len(t.list)
-	period := max(t.cfg.Sweep, time.Duration(n)*lookCost)
+	period := t.period()
 	share := n
 	if since := now.Sub(t.sweptAt); since < period {
 		share = int(int64(n) * int64(since) / int64(period))
@@ -68,6 +85,11 @@ func (t *Tailer) sweep(now time.Time) {
 			t.stir(s)
 		}
 	}
+}
+
+// period is the time in which the sweep comes round.
+func (t *Tailer) period() time.Duration {
+	return max(t.cfg.Sweep, time.Duration(len(t.list))*lookCost)
 }
 
 // stirs looks at an idle source and reports whether there is something to do.

@@ -220,10 +220,7 @@ func (s *source) lost(g *generation) (int64, bool) {
 	if g.seen > g.read {
 		return g.seen, true
 	}
-	if g.number == 0 || g.length >= 0 {
-		return 0, false
-	}
-	return -1, g.reason != ReasonTruncated
+	return -1, g.number != 0 && g.length < 0 && !g.attended
 }
 
 func countLines(p []byte) int64 { return int64(bytes.Count(p, []byte{'\n'})) }

@@ -47,10 +47,20 @@ func (t *Tailer) Recover(known []Generation) error {
 }
 
 func (s *source) recover(known []Generation, now time.Time) {
+	attended := map[uint64]int64{} // what was seen of those that were looked at until now
+	for i, gens := range [...][]*generation{s.queue, s.late, s.past} {
+		for _, g := range gens {
+			if i > 0 || g.attended || (g.body != nil && now.Sub(g.seenAt) < retry) {
+				attended[g.number] = g.seen
+			}
+		}
+	}
 	held := s.release()
 	slices.SortFunc(known, func(a, b Generation) int { return cmp.Compare(a.Number, b.Number) })
 	for _, k := range known {
-		s.restore(k, now)
+		seen, ok := attended[k.Number]
+		k.Seen = max(k.Seen, seen)
+		s.restore(k, ok, now)
 	}
 	s.held = held
 	s.wantScan()
@@ -87,11 +97,11 @@ func (s *source) release() []entry {
 }
 
 // restore takes over one known generation. One that has not ended is sought.
-func (s *source) restore(k Generation, now time.Time) {
+func (s *source) restore(k Generation, attended bool, now time.Time) {
 	g := &generation{
 		src: s, number: k.Number, id: k.Identity, path: k.Path,
 		read: k.Offset, acked: k.Offset, scanned: k.Offset, size: k.Offset, seen: max(k.Seen, k.Offset),
-		length: k.Length, guard: k.Check, grew: now,
+		length: k.Length, guard: k.Check, grew: now, attended: attended,
 	}
 	s.first = false
 	s.highest = max(s.highest, k.Number)

@@ -1,8 +1,10 @@
 package tail
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,7 +17,8 @@ type entry struct {
 	path   string
 	st     stat
 	packed bool
-	held   body // it was open already
+	held   body  // open
+	err    error // why it is not
 }
 
 // longAgo marks what is sought no longer.
@@ -157,13 +160,31 @@ func (s *source) related(e entry) bool {
 // reconcile matches what was found with what is known, in this order: what
 // is held; what is sought, by inode and then by content; what is past. The rest are
 // new generations, in the order in which they were made.
+//
+// Everything is opened before anything is concluded: if a name leads to
+// another file by now the readings agreed too early, and all of it is done again.
 func (s *source) reconcile(found []entry, now time.Time) {
-	rest := s.dropHeld(found)
+	defer s.tailer.closeLoose()
+	rest, err := s.openAll(s.dropHeld(found))
+	if err != nil {
+		if errors.Is(err, errMoved) {
+			s.wantScan()
+		} else {
+			s.rescan = now.Add(retry / 20)
+		}
+		return
+	}
+	for _, h := range s.held {
+		s.tailer.loose[h.held] = struct{}{}
+	}
+	s.held = nil
 	rest = s.bindSought(rest, now)
 	rest = s.dropPast(rest, now)
+	if len(rest) > 0 && s.verify(now) {
+		return // what seems new may be a copy of what was cut this very moment
+	}
 	s.addNew(rest, now)
 	s.missLocked(found, now)
-	s.closeHeld()
 	for _, g := range s.queue {
 		if !g.sought.IsZero() && g.reason == ReasonTruncated {
 			g.sought = longAgo // a copy is made before the cut: it will not come any more
@@ -171,16 +192,89 @@ func (s *source) reconcile(found []entry, now time.Time) {
 	}
 }
 
-// closeHeld closes what was held at recovery and is of no use.
-func (s *source) closeHeld() {
-	for _, h := range s.held {
-		used := false
-		s.each(func(g *generation) { used = used || g.body == h.held })
-		if !used {
-			h.held.Close()
+var (
+	// errMoved says that a path leads to another file than it did.
+	errMoved = errors.New("another file took its place")
+	// errFull says that no more files may be open.
+	errFull = errors.New("too many open files")
+)
+
+// openAll opens what is to be compared or read.
+func (s *source) openAll(rest []entry) ([]entry, error) {
+	plain := map[string]bool{}
+	for _, e := range rest {
+		plain[e.path] = true
+	}
+	var opened []entry
+	for _, e := range rest {
+		if name, _ := unpacked(e.path); e.packed && plain[name] {
+			continue // it may not be complete; the file itself is there
+		}
+		if e.held == nil {
+			if s.needless(e) {
+				continue
+			}
+			if !s.tailer.shed() {
+				return nil, errFull
+			}
+			e.held, e.st, e.err = s.openEntry(e)
+			if errors.Is(e.err, errMoved) {
+				return nil, e.err
+			}
+			if e.err == nil {
+				s.tailer.loose[e.held] = struct{}{}
+			}
+		}
+		opened = append(opened, e)
+	}
+	return opened, nil
+}
+
+// closeLoose closes what was opened and is read by nobody.
+func (t *Tailer) closeLoose() {
+	for b := range t.loose {
+		b.Close()
+	}
+	clear(t.loose)
+}
+
+// needless reports whether a file can be left out without a look into it.
+func (s *source) needless(e entry) bool {
+	if size, ok := s.settled[e.st.inode()]; ok && (size == e.st.size || size < 0) {
+		return true
+	}
+	for _, g := range s.queue {
+		if !g.sought.IsZero() && (g.id.sameInode(e.st) || g.reason == ReasonTruncated) {
+			return false
 		}
 	}
-	s.held = nil
+	return (e.packed && s.first) || s.before(e)
+}
+
+func (s *source) openEntry(e entry) (body, stat, error) {
+	if e.packed {
+		b, st, err := openPacked(e.path)
+		if err != nil {
+			return nil, e.st, err
+		}
+		return b, st, moved(b, e.st, st)
+	}
+	f, st, err := openFile(e.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, e.st, errMoved
+	case err != nil:
+		return nil, e.st, err
+	}
+	return f, st, moved(f, e.st, st)
+}
+
+func moved(b body, was, is stat) error {
+	if was.inode() == is.inode() {
+		return nil
+	}
+	b.Close()
+	return errMoved
 }
 
 // missLocked declares files lost that could not be read and are gone now.
@@ -195,6 +289,21 @@ func (s *source) missLocked(found []entry, now time.Time) {
 			grew: now, sought: longAgo, reason: ReasonUnreadable,
 		})
 	}
+}
+
+// verify looks at everything that is held and reports whether any of it was overwritten.
+func (s *source) verify(now time.Time) bool {
+	for _, g := range slices.Concat(s.queue, s.late) {
+		f, ok := g.body.(*os.File)
+		if !ok {
+			continue
+		}
+		if st, err := statFile(f); err == nil && g.overwritten(st, true) {
+			s.overwritten(g, now)
+			return true
+		}
+	}
+	return false
 }
 
 func (s *source) dropHeld(found []entry) []entry {
@@ -234,29 +343,23 @@ func (s *source) bindSought(rest []entry, now time.Time) []entry {
 
 // bind reads a sought generation on from the entry if that is it.
 func (s *source) bind(g *generation, e entry, byContent bool, now time.Time) bool {
-	if e.packed && !byContent {
-		return false
-	}
-	if !byContent && !g.id.sameInode(e.st) {
-		return false
-	}
-	if byContent && !s.telling(g, e) {
-		return false
-	}
-	b, st, err := s.openEntry(e)
-	if err != nil {
-		return false
-	}
-	if st.size < g.read || !g.id.sameHead(b) || !g.guard.holds(b, g.read) {
-		if e.held == nil {
-			b.Close()
+	if e.err != nil {
+		if g.id.sameInode(e.st) {
+			g.sought = now // it is there and cannot be read now
 		}
+		return false
+	}
+	if byContent && !s.telling(g, e) || !byContent && (e.packed || !g.id.sameInode(e.st)) {
+		return false
+	}
+	if e.st.size < g.seen && g.reason == ReasonTruncated || e.st.size < g.read || !g.id.sameHead(e.held) || !g.guard.holds(e.held, g.read) {
 		return false
 	}
 	g.inode, g.path, g.packed = e.st.inode(), e.path, e.packed
 	g.sought = time.Time{}
-	g.attach(b)
-	g.look(st, now)
+	g.attach(e.held)
+	g.look(e.st, now)
+	g.sees(e.st.size)
 	if e.path == s.path {
 		s.reached()
 	}
@@ -266,40 +369,20 @@ func (s *source) bind(g *generation, e entry, byContent bool, now time.Time) boo
 // telling reports whether the content alone may say that the entry is the
 // generation: there must be enough of it, and more than a header that every file has.
 func (s *source) telling(g *generation, e entry) bool {
-	if g.number == 0 || g.id.HeadLen < tellingHead || g.guard.Len == 0 || g.read < tellingHead {
+	if g.number == 0 { // nothing of it was read: only its age and size can tell
+		return g.reason == ReasonTruncated && !e.packed && e.path != s.path && e.st.birth >= g.inode.birth && s.related(e)
+	}
+	if g.id.HeadLen < tellingHead || g.guard.Len == 0 || g.read < tellingHead {
 		return false
 	}
 	return e.packed || g.id.Device != e.st.dev || g.reason == ReasonTruncated || g.read >= checkBytes
 }
 
-func (s *source) openEntry(e entry) (body, stat, error) {
-	if f, ok := e.held.(*os.File); ok {
-		st, err := statFile(f)
-		return f, st, err
-	}
-	if e.packed {
-		return openPacked(e.path)
-	}
-	f, st, err := openFile(e.path)
-	if err != nil {
-		return nil, stat{}, err
-	}
-	if st.inode() != e.st.inode() {
-		f.Close()
-		s.wantScan()
-		return nil, stat{}, fs.ErrNotExist
-	}
-	return f, st, nil
-}
-
 // dropPast leaves out the siblings that are shipped already. One that has
 // grown since is read on: a late writer.
 func (s *source) dropPast(rest []entry, now time.Time) []entry {
-	return slices.DeleteFunc(rest, func(e entry) bool {
-		if size, ok := s.settled[e.st.inode()]; ok && (size == e.st.size || size < 0) && e.held == nil {
-			return true
-		}
-		if !s.isPast(e, now) {
+	return slices.DeleteFunc(slices.Clone(rest), func(e entry) bool {
+		if e.err != nil || !(s.isPast(e, now) || s.isCopy(e)) {
 			return false
 		}
 		s.settled[e.st.inode()] = e.st.size
@@ -308,36 +391,61 @@ func (s *source) dropPast(rest []entry, now time.Time) []entry {
 }
 
 func (s *source) isPast(e entry, now time.Time) bool {
-	if e.packed && s.first {
-		return true
-	}
 	for i, g := range slices.Backward(s.past) {
 		byInode := g.id.sameInode(e.st)
-		if !byInode && (g.guard.Len == 0 || (!e.packed && e.st.size != g.read)) {
+		if !byInode && (g.guard.Len == 0 || e.st.size != g.read) {
 			continue
 		}
-		b, st, err := s.openEntry(e)
-		if err != nil {
-			return false
+		if e.st.size < g.read || !g.id.sameHead(e.held) || !g.guard.holds(e.held, g.read) {
+			continue
 		}
-		same := st.size >= g.read && g.id.sameHead(b) && g.guard.holds(b, g.read)
-		if same && byInode && st.size > g.read {
+		if byInode && e.st.size > g.read {
 			s.past = slices.Delete(s.past, i, i+1)
-			g.inode, g.path = e.st.inode(), e.path
-			g.attach(b)
-			g.look(st, now)
-			s.late = append(s.late, g)
-			s.tailer.stir(s)
-			return true
+			s.resume(g, e, now)
 		}
-		if e.held == nil {
-			b.Close()
+		return true
+	}
+	return false
+}
+
+// isCopy reports whether the entry has what a held generation has: while
+// that is held the copy is not needed. Should it be cut, the copy is looked at again.
+func (s *source) isCopy(e entry) bool {
+	if e.path == s.path || e.st.size == 0 {
+		return false
+	}
+	for _, g := range slices.Concat(s.queue, s.late) {
+		if g.body == nil || g.packed {
+			continue
 		}
-		if same && (byInode || st.size == g.read) {
+		if e.packed {
+			if st, err := statFile(g.body.(*os.File)); err != nil || st.size != e.st.size {
+				continue
+			}
+		}
+		if sameBytes(e.held, g.body, 0, min(e.st.size, headBytes)) &&
+			sameBytes(e.held, g.body, max(0, e.st.size-checkBytes), e.st.size) {
 			return true
 		}
 	}
-	return s.before(e)
+	return false
+}
+
+func sameBytes(a, b io.ReaderAt, from, to int64) bool {
+	p, q := make([]byte, to-from), make([]byte, to-from)
+	n, _ := a.ReadAt(p, from)
+	m, _ := b.ReadAt(q, from)
+	return n == len(p) && m == len(q) && bytes.Equal(p, q)
+}
+
+// resume reads an ended generation on that has grown.
+func (s *source) resume(g *generation, e entry, now time.Time) {
+	g.inode, g.path = e.st.inode(), e.path
+	g.attach(e.held)
+	g.look(e.st, now)
+	g.sees(e.st.size)
+	s.late = append(s.late, g)
+	s.tailer.stir(s)
 }
 
 // before reports whether the entry was written for the last time before the
@@ -346,12 +454,9 @@ func (s *source) before(e entry) bool {
 	return s.began != 0 && e.st.mtime < s.began && e.held == nil
 }
 
-// addNew queues what nobody knows as new generations.
+// addNew queues what nobody knows as new generations. The one that stands
+// at the source's path stays the last.
 func (s *source) addNew(rest []entry, now time.Time) {
-	exists := map[string]bool{}
-	for _, e := range rest {
-		exists[e.path] = true
-	}
 	slices.SortStableFunc(rest, s.older)
 	var last []*generation
 	if n := s.newest(); n != nil && n.path == s.path && !slices.ContainsFunc(rest, func(e entry) bool { return e.path == s.path }) {
@@ -359,43 +464,42 @@ func (s *source) addNew(rest []entry, now time.Time) {
 		s.queue = s.queue[:len(s.queue)-1]
 	}
 	for _, e := range rest {
-		plain, _ := unpacked(e.path)
-		if !s.related(e) || (e.packed && exists[plain]) {
-			continue // while the file is there, what is being packed beside it says nothing new
-		}
-		if g := s.newGeneration(e, now); g != nil {
-			s.queue = append(s.queue, g)
+		switch {
+		case !s.related(e) || s.isAnothers(e, now):
+		case e.st.size == 0 && e.err == nil && e.path != s.path:
+			s.awaitFilled(e, now)
+		default:
+			s.addGeneration(e, now)
 		}
 	}
 	s.queue = append(s.queue, last...)
 	s.first = false
 }
 
-// newGeneration opens a file that nobody knows. It is nil where another source has it
-// or it cannot be opened now.
-func (s *source) newGeneration(e entry, now time.Time) *generation {
-	if s.isAnothers(e, now) {
-		return nil
-	}
-	if e.held == nil && !s.tailer.shed() {
+// awaitFilled leaves an empty sibling alone: it may be a copy that is being made. If
+// it is new it is looked at again.
+func (s *source) awaitFilled(e entry, now time.Time) {
+	if now.UnixNano()-e.st.mtime < int64(10*time.Second) {
 		s.rescan = now.Add(retry / 20)
-		return nil
 	}
-	b, st, err := s.openEntry(e)
-	if err != nil {
+}
+
+func (s *source) addGeneration(e entry, now time.Time) {
+	if e.err != nil {
 		s.locked[e.st.inode()] = e
-		s.setFault(err)
+		s.setFault(e.err)
 		s.rescan = now.Add(retry)
-		return nil
+		return
 	}
 	delete(s.locked, e.st.inode())
 	if e.path == s.path {
 		s.reached()
 	}
 	g := &generation{src: s, inode: e.st.inode(), path: e.path, packed: e.packed, length: -1, grew: now}
-	g.attach(b)
-	g.look(st, now)
-	return g
+	g.attach(e.held)
+	g.look(e.st, now)
+	g.sees(e.st.size)
+	s.queue = append(s.queue, g)
 }
 
 // isAnothers reports whether the file belongs to the source that had it first.
@@ -408,7 +512,7 @@ func (s *source) isAnothers(e entry, now time.Time) bool {
 		s.alias = e.st.inode()
 		return true
 	}
-	return e.st.birth != 0 && len(o.dropPast([]entry{e}, now)) == 0
+	return e.err == nil && e.st.birth != 0 && len(o.dropPast([]entry{e}, now)) == 0
 }
 
 // holds reports whether a source reads the file.

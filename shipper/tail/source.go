@@ -80,7 +80,7 @@ func (s *source) look(now time.Time) {
 		err = &fs.PathError{Op: "tail", Path: s.path, Err: errors.New("not a regular file")}
 	}
 	if err != nil {
-		s.lookedInVain(err)
+		s.lookedInVain(err, now)
 		return
 	}
 	g := s.newest()
@@ -107,23 +107,24 @@ func (s *source) wantScan() {
 }
 
 // lookedInVain handles a path that cannot be reached. What is held is read on.
-func (s *source) lookedInVain(err error) {
-	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+func (s *source) lookedInVain(err error, now time.Time) {
+	gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
+	if !gone || (s.highest == 0 && len(s.queue) == 0 && s.judged) {
 		s.setFault(err)
-	} else if s.highest == 0 && len(s.queue) == 0 && s.judged {
-		s.setFault(err)
+	}
+	if gone && now.Sub(s.since) >= retry {
+		s.wantScan() // what was rotated away may be there, and no successor yet
 	}
 }
 
 // lookAt compares a generation with what its file is now.
 func (s *source) lookAt(g *generation, st stat, now time.Time) {
-	touched := st.mtime != g.mtime
-	if st.size < g.read || (st.size == g.read && touched && !g.intact()) {
+	if g.overwritten(st, false) {
 		s.overwritten(g, now)
 		return
 	}
-	if g.body == nil && g.sought.IsZero() && (st.size > g.read || touched) {
-		s.reopen(g, st, now)
+	if g.body == nil && g.sought.IsZero() && (st.size > g.read || st.mtime != g.mtime) {
+		s.reopen(g, now)
 		return
 	}
 	g.look(st, now)
@@ -142,7 +143,7 @@ func (s *source) lookHeld(g *generation, now time.Time) {
 
 // reopen opens an idle generation that has grown. If another file took its
 // place meanwhile the scan finds out.
-func (s *source) reopen(g *generation, st stat, now time.Time) {
+func (s *source) reopen(g *generation, now time.Time) {
 	f, is, err := openFile(s.path)
 	if err != nil {
 		s.setFault(err)
@@ -158,7 +159,7 @@ func (s *source) reopen(g *generation, st stat, now time.Time) {
 		s.overwritten(g, now)
 		return
 	}
-	g.look(st, now)
+	g.look(is, now)
 }
 
 // overwritten starts the next generation in the same file. The bytes of g that
@@ -174,9 +175,11 @@ func (s *source) overwritten(g *generation, now time.Time) {
 	if f, ok := next.body.(*os.File); ok {
 		if st, err := statFile(f); err == nil {
 			next.look(st, now)
+			next.sees(st.size)
 		}
 	}
 	g.sought, g.reason = now, ReasonTruncated
+	g.attended = s.watched || now.Sub(g.seenAt) < retry+s.tailer.period()
 	s.queue = append(s.queue, next)
 	s.wantScan()
 	s.tailer.log.Info("source was truncated", "source", s.path, "generation", g.number, "offset", g.read, "seen", g.seen)

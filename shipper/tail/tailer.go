@@ -28,6 +28,7 @@ type Tailer struct {
 	turn    int                // whose turn it is to fill
 	changed []*generation      // since Known was last called
 	open    int                // bodies held
+	loose   map[body]struct{}  // opened to be compared, held by nobody
 
 	swept    int // how far the sweep over idle sources has come
 	sweptAt  time.Time
@@ -55,6 +56,7 @@ func New(cfg Config) (*Tailer, error) {
 		waker:   newWaker(cfg.Tick, cfg.Idle),
 		sources: map[string]*source{},
 		owners:  map[inode]*source{},
+		loose:   map[body]struct{}{},
 		stems:   map[string]*source{},
 		found:   make(chan findings, 1), // a search ends whether or not anyone asks for it
 	}
@@ -89,6 +91,9 @@ func (t *Tailer) Wake() <-chan struct{} { return t.waker.ready }
 
 // Fill appends to b what can be read now. It does not block; b may hold
 // something from an earlier Fill. It fails only before Recover.
+//
+// Fill also looks after the files: it holds what rotation left and finds what is new. So it is to
+// be called on every Wake even while b is full; it then reads nothing.
 func (t *Tailer) Fill(b *Batch, lim Limits) error {
 	if !t.ready {
 		return errors.New("fill: positions were not recovered")
@@ -107,16 +112,13 @@ func (t *Tailer) Fill(b *Batch, lim Limits) error {
 func (t *Tailer) round(b *Batch, lim Limits, now time.Time) bool {
 	progress := false
 	for range t.busy {
-		if len(b.Data) >= lim.Bytes {
-			return false
-		}
 		s := t.busy[t.turn%len(t.busy)]
 		t.turn++
 		if s.visit(b, lim, now) > 0 {
 			progress = true
 		}
 	}
-	return progress
+	return progress && len(b.Data) < lim.Bytes
 }
 
 // Acked tells that the hub has the batch.

@@ -1,0 +1,172 @@
+package torture
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// writer writes one scenario. The first error ends it.
+type writer struct {
+	scenario Scenario
+	dir      string
+	path     string // of the log
+	n        int    // about how many lines to write
+	line     int    // written last
+	f        *os.File
+}
+
+// stop ends a scenario from within.
+type stop struct{ err error }
+
+func (s Scenario) run(dir string, n int) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			end, ok := p.(stop)
+			if !ok {
+				panic(p)
+			}
+			err = end.err
+		}
+	}()
+	w := &writer{scenario: s, dir: dir, path: s.Source(dir), n: n}
+	if !s.late {
+		w.must(os.MkdirAll(filepath.Dir(w.path), 0o755))
+	}
+	s.write(w)
+	if w.f != nil {
+		w.must(w.f.Close())
+	}
+	return os.WriteFile(filepath.Join(dir, "written"), []byte(strconv.Itoa(w.line)), 0o644)
+}
+
+func (w *writer) must(err error) {
+	if err != nil {
+		panic(stop{err})
+	}
+}
+
+func (w *writer) more() bool { return w.line < w.n }
+
+// open opens the log anew, as a program does that was told to.
+func (w *writer) open() { w.openAs(0o644) }
+
+func (w *writer) openAs(mode os.FileMode) {
+	if w.f != nil {
+		w.must(w.f.Close())
+	}
+	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, mode)
+	w.must(err)
+	w.f = f
+}
+
+func (w *writer) next() []byte {
+	w.line++
+	return w.scenario.Line(w.line)
+}
+
+// lines writes k lines, each by a write of its own.
+func (w *writer) lines(k int) {
+	for range k {
+		w.put(w.next())
+	}
+}
+
+// block writes k lines at once.
+func (w *writer) block(k int) {
+	var b bytes.Buffer
+	for range k {
+		b.Write(w.next())
+	}
+	w.put(b.Bytes())
+}
+
+func (w *writer) put(p []byte) {
+	_, err := w.f.Write(p)
+	w.must(err)
+}
+
+func (w *writer) pause(ms int) { time.Sleep(time.Duration(ms) * time.Millisecond) }
+
+// spread writes k lines over about ms milliseconds.
+func (w *writer) spread(k, ms int) {
+	for range ms {
+		w.lines(max(1, k/ms))
+		w.pause(1)
+	}
+}
+
+// rename moves the log away.
+func (w *writer) rename(to string) { w.must(os.Rename(w.path, to)) }
+
+// numbered is a name that a rotation by count gives.
+func (w *writer) numbered(i int) string { return fmt.Sprintf("%s.%d", w.path, i) }
+
+// dated is a name that a rotation by time gives.
+func (w *writer) dated(i int) string { return fmt.Sprintf("%s-20260101-%06d", w.path, i) }
+
+// shift renames a row of rotated logs, .1 to .2 and so on, and the log to .1.
+func (w *writer) shift(keep int) {
+	os.Remove(w.numbered(keep))
+	for i := keep - 1; i > 0; i-- {
+		if err := os.Rename(w.numbered(i), w.numbered(i+1)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			w.must(err)
+		}
+	}
+	w.rename(w.numbered(1))
+}
+
+// copyTo copies the log, as copytruncate does before it truncates.
+func (w *writer) copyTo(to string) {
+	in, err := os.Open(w.path)
+	w.must(err)
+	defer in.Close()
+	out, err := os.Create(to)
+	w.must(err)
+	_, err = io.Copy(out, in)
+	w.must(err)
+	w.must(out.Close())
+}
+
+// gzip packs a file as gzip(1) does: beside it, with its time, then removes it.
+func (w *writer) gzip(path string) {
+	data, err := os.ReadFile(path)
+	w.must(err)
+	st, err := os.Stat(path)
+	w.must(err)
+	out, err := os.Create(path + ".gz")
+	w.must(err)
+	z := gzip.NewWriter(out)
+	_, err = z.Write(data)
+	w.must(err)
+	w.must(z.Close())
+	w.must(out.Close())
+	w.must(os.Chtimes(path+".gz", st.ModTime(), st.ModTime()))
+	w.must(os.Remove(path))
+}
+
+// link makes the log a symbolic link, at once even where it is one already.
+func (w *writer) link(target string) {
+	w.must(os.Symlink(target, w.path+".new"))
+	w.must(os.Rename(w.path+".new", w.path))
+}
+
+// wait waits until every line has arrived: what comes next destroys them.
+func (w *writer) wait() {
+	for deadline := time.Now().Add(time.Minute); ; w.pause(1) {
+		data, _ := os.ReadFile(filepath.Join(w.dir, "arrived"))
+		if n, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && n >= w.line {
+			return
+		}
+		if time.Now().After(deadline) {
+			panic(stop{fmt.Errorf("line %d did not arrive", w.line)})
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package tail_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/logdrive/logdrive/shipper/tail"
+)
+
+// hub takes batches as the real one does: a declaration or a chunk that does not fit fails the test.
+type hub struct {
+	t    *testing.T
+	data map[string]map[uint64][]byte
+	gens map[string][]*tail.Generation
+	miss []tail.Missing
+	// local is what a checkpoint beside the agent remembers.
+	local map[string]map[uint64]tail.Generation
+	count map[string]int
+}
+
+func newHub(t *testing.T) *hub {
+	return &hub{t: t, data: map[string]map[uint64][]byte{}, gens: map[string][]*tail.Generation{},
+		local: map[string]map[uint64]tail.Generation{}, count: map[string]int{}}
+}
+
+func (h *hub) find(source string, number uint64) *tail.Generation {
+	for _, g := range h.gens[source] {
+		if g.Number == number {
+			return g
+		}
+	}
+	h.t.Fatalf("generation %d of %s was not opened", number, source)
+	return nil
+}
+
+func (h *hub) take(b *tail.Batch) {
+	h.t.Helper()
+	for _, o := range b.Opens {
+		gens := h.gens[o.Source]
+		if n := uint64(len(gens)); o.Generation != n+1 {
+			h.t.Fatalf("open of generation %d of %s after %d", o.Generation, o.Source, n)
+		}
+		if n := len(gens); n > 0 {
+			gens[n-1].Length = o.Previous
+		}
+		h.gens[o.Source] = append(gens, &tail.Generation{Source: o.Source, Number: o.Generation, Identity: o.Identity, Length: -1})
+		if h.data[o.Source] == nil {
+			h.data[o.Source] = map[uint64][]byte{}
+		}
+	}
+	for _, m := range b.Missing {
+		g := h.find(m.Source, m.Generation)
+		if m.From != g.Offset {
+			h.t.Fatalf("missing %+v at offset %d", m, g.Offset)
+		}
+		h.miss = append(h.miss, m)
+		if m.To >= 0 {
+			g.Offset = m.To
+		} else {
+			g.Length = g.Offset
+		}
+		g.Check = tail.Check{}
+	}
+	rest := b.Data
+	for _, c := range b.Chunks {
+		g := h.find(c.Source, c.Generation)
+		if c.Offset != g.Offset {
+			h.t.Fatalf("chunk %+v at offset %d", c, g.Offset)
+		}
+		h.data[c.Source][c.Generation] = append(h.data[c.Source][c.Generation], rest[:c.Length]...)
+		h.count[c.Source] += int(c.Lines)
+		g.Offset += c.Length
+		g.Check = c.Check
+		if n := int64(bytes.Count(rest[:c.Length], []byte{'\n'})); n != c.Lines {
+			h.t.Fatalf("chunk %+v has %d lines", c, n)
+		}
+		rest = rest[c.Length:]
+	}
+	if len(rest) != 0 {
+		h.t.Fatalf("%d bytes belong to no chunk", len(rest))
+	}
+}
+
+// lines is how many lines came of a source.
+func (h *hub) lines(source string) int { return h.count[source] }
+
+// known is what the hub tells without any local state.
+func (h *hub) known() []tail.Generation { return h.recovered(false) }
+
+func (h *hub) remember(known []tail.Generation) {
+	for _, k := range known {
+		if h.local[k.Source] == nil {
+			h.local[k.Source] = map[uint64]tail.Generation{}
+		}
+		h.local[k.Source][k.Number] = k
+	}
+}
+
+// recovered is what the hub tells, joined with the local checkpoint if that is there.
+func (h *hub) recovered(local bool) []tail.Generation {
+	var all []tail.Generation
+	for _, gens := range h.gens {
+		for _, g := range gens {
+			k := *g
+			if l, ok := h.local[k.Source][k.Number]; ok && local {
+				k.Seen, k.Path = l.Seen, l.Path
+				if k.Length < 0 {
+					k.Length = l.Length
+				}
+			}
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// all is everything that came of a source, generations joined.
+func (h *hub) all(source string) string {
+	var b []byte
+	for i := range h.gens[source] {
+		b = append(b, h.data[source][uint64(i+1)]...)
+	}
+	return string(b)
+}
