@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -69,9 +70,12 @@ func (w *Watch) find(ctx context.Context, host string) error {
 // Close lets go of the hub.
 func (w *Watch) Close() { w.nc.Close() }
 
-// Floor is the sequence up to which the partition is archived, as its record says.
+// Floor is the sequence up to which the partition is archived, as its record says; 0 as long as there is none.
 func (w *Watch) Floor(ctx context.Context) (uint64, error) {
 	entry, err := w.bucket.Get(ctx, w.record)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("read record %s: %w", w.record, err)
 	}
@@ -79,7 +83,9 @@ func (w *Watch) Floor(ctx context.Context) (uint64, error) {
 }
 
 func floorOf(entry jetstream.KeyValueEntry) (uint64, error) {
-	var record struct{ Floor uint64 }
+	var record struct {
+		Floor uint64 `json:"floor"`
+	}
 	if err := json.Unmarshal(entry.Value(), &record); err != nil {
 		return 0, fmt.Errorf("read record %s: %w", entry.Key(), err)
 	}

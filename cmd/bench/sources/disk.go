@@ -27,7 +27,7 @@ func Files(paths ...string) ([]Source, error) {
 			return nil, fmt.Errorf("list sources: %w", err)
 		}
 		err = filepath.WalkDir(abs, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() && (path == abs || !isRotated(path)) {
+			if err == nil && d.Type().IsRegular() && (path == abs || !IsRotated(path)) {
 				all = append(all, OnDisk(path))
 			}
 			return err
@@ -39,8 +39,8 @@ func Files(paths ...string) ([]Source, error) {
 	return all, nil
 }
 
-// isRotated says that path is named after a file that stands beside it.
-func isRotated(path string) bool {
+// IsRotated says that path is named after a file that stands beside it.
+func IsRotated(path string) bool {
 	name := trimCompressed(path)
 	for i := len(name) - 1; i > 0 && name[i] != filepath.Separator; i-- {
 		if (name[i] == '.' || name[i] == '-') && isDigits(name[i+1:]) {

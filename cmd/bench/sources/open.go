@@ -111,6 +111,31 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
+// Skip passes over the next n bytes; over those of files that are not compressed without reading them. It stops at the end.
+func (r *Reader) Skip(n int64) error {
+	for n > 0 && r.at < len(r.files) && r.part == nil && !isCompressed(r.files[r.at].Name()) {
+		info, err := r.files[r.at].Stat()
+		if err != nil {
+			return err
+		}
+		if n < info.Size() {
+			_, err := r.files[r.at].Seek(n, io.SeekStart)
+			return err
+		}
+		n -= info.Size()
+		r.at++
+	}
+	_, err := io.CopyN(io.Discard, r, n)
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+func isCompressed(name string) bool {
+	return strings.HasSuffix(name, ".gz") || strings.HasSuffix(name, ".zst")
+}
+
 // decompressed reads a file by the ending of its name. Closing it leaves the file open.
 func decompressed(f *os.File) (io.ReadCloser, error) {
 	switch {

@@ -79,6 +79,32 @@ func TestArchiveJoinsSegmentsInOrder(t *testing.T) {
 	}
 }
 
+func TestSkipPassesOverSegments(t *testing.T) {
+	dir := t.TempDir()
+	active := filepath.Join(dir, "hosts", "h", "a")
+	put(t, active+"%00000001-000000000000000000", "012")
+	put(t, active+"%00000002-000000000000000000.gz", "345")
+	put(t, active, "678")
+	all, err := sources.Archive(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range int64(12) {
+		r, err := all[0].Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Skip(n); err != nil {
+			t.Fatal(err)
+		}
+		rest, err := io.ReadAll(r)
+		r.Close()
+		if want := "012345678"[min(n, 9):]; err != nil || string(rest) != want {
+			t.Errorf("after %d: %q %v, want %q", n, rest, err, want)
+		}
+	}
+}
+
 func TestOnDiskJoinsRotatedFilesInOrder(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"a.log": "9", "a.log.1": "8", "a.log.2.gz": "7", "a.log.10": "6", "a.log.old": "no", "b.log": "no"} {
