@@ -24,7 +24,8 @@ type Config struct {
 	MaxBatchBytes int // and at most, while they are slow
 	Encoders      int // goroutines that compress
 
-	AckTimeout       time.Duration // after which a publish or hello is tried again
+	AckTimeout       time.Duration // after which a publish or hello is tried again the first time; doubling
+	MaxAckTimeout    time.Duration // longest wait for an answer
 	SlowAck          time.Duration // acknowledgements slower than this make batches grow
 	RetryMin         time.Duration // first pause after a refusal, doubling with jitter
 	RetryMax         time.Duration // longest pause
@@ -44,7 +45,8 @@ func DefaultConfig() Config {
 		BatchBytes:       1 << 20,
 		MaxBatchBytes:    7 << 20, // with headers and none of it compressible, still below wire.MaxPayload
 		Encoders:         2,
-		AckTimeout:       10 * time.Second,
+		AckTimeout:       time.Second, // a leaf that has just been linked may lose an answer: the hub does not know its inboxes yet
+		MaxAckTimeout:    10 * time.Second,
 		SlowAck:          20 * time.Millisecond,
 		RetryMin:         50 * time.Millisecond,
 		RetryMax:         2 * time.Second,
@@ -71,7 +73,7 @@ func (c Config) Validate() error {
 	if c.Encoders < 1 {
 		errs = append(errs, fmt.Errorf("encoders %d: must be 1 or more", c.Encoders))
 	}
-	if c.AckTimeout <= 0 || c.RetryMin <= 0 || c.RetryMax < c.RetryMin || c.SaveEvery <= 0 {
+	if c.AckTimeout <= 0 || c.MaxAckTimeout < c.AckTimeout || c.RetryMin <= 0 || c.RetryMax < c.RetryMin || c.SaveEvery <= 0 {
 		errs = append(errs, errors.New("time-outs and pauses: must be positive"))
 	}
 	return errors.Join(errs...)

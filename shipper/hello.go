@@ -18,12 +18,12 @@ var ErrConflict = errors.New("another agent ships this host")
 var ErrRefused = errors.New("the hub refuses this agent")
 
 // ask says hello once. after is the sequence up to which the chain is known; 0 asks for the whole table.
-func (s *Shipper) ask(ctx context.Context, after uint64) (wire.Welcome, error) {
+func (s *Shipper) ask(ctx context.Context, after uint64, timeout time.Duration) (wire.Welcome, error) {
 	question, err := wire.Hello{Version: wire.Version, Writer: s.cfg.Writer, Session: s.cfg.Session, After: after}.Encode()
 	if err != nil {
 		return wire.Welcome{}, fmt.Errorf("encode hello: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.AckTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	answer, err := s.nc.RequestWithContext(ctx, wire.HelloSubject(s.cfg.Host), question)
 	if err != nil {
@@ -56,8 +56,8 @@ func judge(w wire.Welcome) error {
 func (s *Shipper) hello(ctx context.Context) (wire.Welcome, error) {
 	wait := newBackoff(s.cfg.RetryMin, s.cfg.RetryMax)
 	conflictSince := time.Time{}
-	for {
-		w, err := s.ask(ctx, 0)
+	for timeout := s.cfg.AckTimeout; ; timeout = min(2*timeout, s.cfg.MaxAckTimeout) {
+		w, err := s.ask(ctx, 0, timeout)
 		switch {
 		case err == nil && w.Table != nil:
 			s.state.reached(true)

@@ -56,7 +56,7 @@ func (s *Shipper) askArchived(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		w, err := s.ask(ctx, s.head.Load())
+		w, err := s.ask(ctx, s.head.Load(), s.cfg.MaxAckTimeout)
 		if err != nil {
 			s.cfg.Logger.Debug("hub does not say what is archived; files stay held", "err", err)
 			continue

@@ -31,8 +31,9 @@ type publisher struct {
 	js       jetstream.JetStream
 	subject  string
 	stream   string
-	expected uint64 // sequence of the chain's head
-	timeout  time.Duration
+	expected uint64        // sequence of the chain's head
+	timeout  time.Duration // of the first attempt, doubling
+	longest  time.Duration // of an attempt
 	retry    func() *backoff
 	log      *slog.Logger
 	metrics  *metrics
@@ -84,9 +85,9 @@ func next(ctx context.Context, in <-chan *batch) (*batch, error) {
 // publish tries until the hub has the batch: the same bytes with the same expectation each time, so that they are stored once whatever became of the
 // attempts before. A late copy of one of those makes a later attempt fail with errRewind, never doubles it.
 func (p *publisher) publish(ctx context.Context, b *batch) error {
-	wait := p.retry()
+	wait, timeout := p.retry(), p.timeout
 	for attempt := 1; ; attempt++ {
-		sequence, err := p.attempt(ctx, b)
+		sequence, err := p.attempt(ctx, b, timeout)
 		if err == nil {
 			p.expected = sequence
 			return nil
@@ -102,6 +103,7 @@ func (p *publisher) publish(ctx context.Context, b *batch) error {
 		} else if attempt == 1 || attempt%20 == 0 {
 			p.log.Warn("hub does not take the batch; trying on", "stream", p.stream, "batch", b.header.Number, "attempt", attempt, "err", err)
 		}
+		timeout = min(2*timeout, p.longest)
 		p.metrics.retried()
 		if err := wait.sleep(ctx); err != nil {
 			return err
@@ -110,8 +112,8 @@ func (p *publisher) publish(ctx context.Context, b *batch) error {
 }
 
 // attempt publishes once, with a message of its own: the client writes its options into the headers, and an old expectation must not stay there.
-func (p *publisher) attempt(ctx context.Context, b *batch) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+func (p *publisher) attempt(ctx context.Context, b *batch, timeout time.Duration) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	msg := &nats.Msg{Subject: p.subject, Header: nats.Header{}, Data: b.payload}
 	b.header.Put(msg.Header)

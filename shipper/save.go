@@ -2,19 +2,26 @@ package shipper
 
 import (
 	"context"
+
+	"github.com/logdrive/logdrive/shipper/checkpoint"
+	"github.com/logdrive/logdrive/shipper/tail"
 )
+
+// snapshot is one checkpoint to be saved.
+type snapshot struct {
+	chain   checkpoint.Chain
+	changed []tail.Generation
+}
 
 // offerSnapshot hands the changed positions to the saver, unless it is still busy with the last ones: then they wait for the next time.
 func (st *stretch) offerSnapshot() {
 	if st.saving.Load() {
 		return
 	}
-	changed := st.tailer.Known()
-	if len(changed) == 0 {
-		return
+	if changed := st.tailer.Known(); len(changed) > 0 {
+		st.saving.Store(true)
+		st.save <- snapshot{st.chain, changed}
 	}
-	st.saving.Store(true)
-	st.save <- snapshot{st.chain, changed}
 }
 
 // saver writes checkpoints beside the shipping, since each waits for the disk.
@@ -24,17 +31,30 @@ func (st *stretch) saver(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case s := <-st.save:
-			err := st.store.Save(s.chain, s.changed, nil)
-			st.state.saved(err)
-			if err != nil {
-				st.cfg.Logger.Warn("checkpoint not saved; shipping goes on, positions come from the hub", "err", err)
-			}
+			st.write(s)
 			st.saving.Store(false)
 		}
 	}
 }
 
-// saveNow writes the last checkpoint of a stretch, when its goroutines have ended.
-func (st *stretch) saveNow() error {
-	return st.store.Save(st.chain, st.tailer.Known(), nil)
+// saveLast writes what is left when the goroutines of a stretch have ended.
+func (st *stretch) saveLast() {
+	select {
+	case s := <-st.save:
+		st.write(s)
+	default:
+	}
+	st.saving.Store(false)
+	if changed := st.tailer.Known(); len(changed) > 0 {
+		st.write(snapshot{st.chain, changed})
+	}
+}
+
+// write saves a checkpoint. Without it shipping goes on: the hub knows the positions.
+func (st *stretch) write(s snapshot) {
+	err := st.store.Save(s.chain, s.changed)
+	st.state.saved(err)
+	if err != nil {
+		st.cfg.Logger.Warn("checkpoint not saved; shipping goes on, positions come from the hub", "err", err)
+	}
 }

@@ -37,22 +37,19 @@ type stretch struct {
 	held    holds
 }
 
-// snapshot is one checkpoint to be saved.
-type snapshot struct {
-	chain   checkpoint.Chain
-	changed []tail.Generation
-}
-
 // ship runs a stretch. It returns nil when ctx ended or, with Once, when all is acknowledged; errRewind when hello must be said again.
 func (s *Shipper) ship(ctx context.Context, w wire.Welcome) error {
+	encoders := make([]*wire.Encoder, s.cfg.Encoders)
+	for i := range encoders {
+		var err error
+		if encoders[i], err = wire.NewEncoder(s.cfg.Codec); err != nil {
+			return err
+		}
+	}
 	st := s.newStretch(w)
 	// What is in flight is drained after ctx ends, so the pipeline lives in a context of its own, ended by the filler.
 	group, inner := errgroup.WithContext(context.WithoutCancel(ctx))
-	for range s.cfg.Encoders {
-		enc, err := wire.NewEncoder(s.cfg.Codec)
-		if err != nil {
-			return err
-		}
+	for _, enc := range encoders {
 		group.Go(func() error { return st.encoder(inner, enc) })
 	}
 	p := s.newPublisher(w)
@@ -63,9 +60,7 @@ func (s *Shipper) ship(ctx context.Context, w wire.Welcome) error {
 	}
 	group.Go(func() error { return st.filler(ctx, inner) })
 	err := group.Wait()
-	if saveErr := st.saveNow(); saveErr != nil {
-		s.cfg.Logger.Warn("checkpoint not saved; positions come from the hub", "err", saveErr)
-	}
+	st.saveLast()
 	if errors.Is(err, errDone) {
 		return nil
 	}
@@ -88,8 +83,10 @@ func (s *Shipper) newStretch(w wire.Welcome) *stretch {
 		encode:  make(chan *batch, depth), // a batch is in at most one place: sends never block
 		publish: make(chan *batch, depth),
 		acked:   make(chan acknowledgement, depth),
-		save:    make(chan snapshot),
-		held:    newHolds(w),
+		save:    make(chan snapshot, 1), // st.saving says whether it is taken: sends never block
+	}
+	if s.cfg.Hold {
+		st.held = newHolds(w)
 	}
 	for range depth {
 		st.free = append(st.free, newBatch())
@@ -99,7 +96,8 @@ func (s *Shipper) newStretch(w wire.Welcome) *stretch {
 
 func (s *Shipper) newPublisher(w wire.Welcome) *publisher {
 	return &publisher{
-		js: s.js, subject: wire.LogSubject(s.cfg.Host), stream: w.Stream, expected: w.Head, timeout: s.cfg.AckTimeout,
+		js: s.js, subject: wire.LogSubject(s.cfg.Host), stream: w.Stream, expected: w.Head,
+		timeout: s.cfg.AckTimeout, longest: s.cfg.MaxAckTimeout,
 		retry: func() *backoff { return newBackoff(s.cfg.RetryMin, s.cfg.RetryMax) },
 		log:   s.cfg.Logger, metrics: s.metrics,
 	}
@@ -194,7 +192,9 @@ func (st *stretch) dispatch() {
 
 func (st *stretch) acknowledge(a acknowledgement) {
 	st.tailer.Acked(&a.batch.tail)
-	st.held.note(&a.batch.tail, a.sequence)
+	if st.cfg.Hold {
+		st.held.note(&a.batch.tail, a.sequence)
+	}
 	st.chain.Sequence = a.sequence
 	st.head.Store(a.sequence)
 	st.state.moved()

@@ -24,6 +24,9 @@ const FileName = "checkpoint.db"
 // version of the layout of the store.
 const version = 1
 
+// keep is how many generations of a source are remembered; as many as in the hub's tables.
+const keep = 64
+
 // lockWait is how long Open waits for another process to let go of the store.
 const lockWait = time.Second
 
@@ -149,7 +152,7 @@ func (s *Store) Load() (Chain, []tail.Generation, error) {
 }
 
 // Save remembers the chain and the given generations; others stay as they are. It is durable when it returns.
-func (s *Store) Save(chain Chain, changed, gone []tail.Generation) error {
+func (s *Store) Save(chain Chain, changed []tail.Generation) error {
 	data, err := json.Marshal(chain)
 	if err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
@@ -158,7 +161,7 @@ func (s *Store) Save(chain Chain, changed, gone []tail.Generation) error {
 		if err := tx.Bucket(metaBucket).Put(chainKey, data); err != nil {
 			return err
 		}
-		return saveGenerations(tx.Bucket(generationBucket), changed, gone)
+		return saveGenerations(tx.Bucket(generationBucket), changed)
 	})
 	if err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
@@ -166,7 +169,7 @@ func (s *Store) Save(chain Chain, changed, gone []tail.Generation) error {
 	return nil
 }
 
-func saveGenerations(b *bbolt.Bucket, changed, gone []tail.Generation) error {
+func saveGenerations(b *bbolt.Bucket, changed []tail.Generation) error {
 	for _, g := range changed {
 		k, v, err := encode(g)
 		if err != nil {
@@ -175,9 +178,10 @@ func saveGenerations(b *bbolt.Bucket, changed, gone []tail.Generation) error {
 		if err := b.Put(k, v); err != nil {
 			return err
 		}
-	}
-	for _, g := range gone {
-		if err := b.Delete(key(g.Source, g.Number)); err != nil {
+		if g.Number <= keep {
+			continue
+		}
+		if err := b.Delete(key(g.Source, g.Number-keep)); err != nil {
 			return err
 		}
 	}
