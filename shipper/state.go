@@ -14,7 +14,8 @@ type state struct {
 	behind    int64     // bytes not acknowledged
 	progress  time.Time // when something was last acknowledged, or nothing was behind
 	saveErr   error     // of the last checkpoint
-	complaint time.Time // when the log last said that the hub does not answer
+	complaint string    // what the log last said that keeps the agent from shipping
+	said      time.Time // and when
 }
 
 func newState() *state { return &state{progress: time.Now()} }
@@ -46,14 +47,14 @@ func (s *state) pending(bytes int64) {
 	}
 }
 
-// mayComplain bounds how often the same complaint is logged.
-func (s *state) mayComplain(every time.Duration) bool {
+// isNews reports whether a complaint is another than the last one, or that one is ten seconds old.
+func (s *state) isNews(complaint string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.complaint) < every {
+	if complaint == s.complaint && time.Since(s.said) < 10*time.Second {
 		return false
 	}
-	s.complaint = time.Now()
+	s.complaint, s.said = complaint, time.Now()
 	return true
 }
 
@@ -74,9 +75,9 @@ func (s *Shipper) Ready() error {
 	return errors.Join(errs...)
 }
 
-// complain logs what keeps the agent from shipping, at most every ten seconds.
+// complain logs what keeps the agent from shipping, but not the same again and again.
 func (s *Shipper) complain(message string, err error) {
-	if s.state.mayComplain(10 * time.Second) {
+	if s.state.isNews(err.Error()) {
 		s.cfg.Logger.Warn(message, "host", s.cfg.Host, "err", err)
 	}
 }
