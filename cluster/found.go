@@ -74,13 +74,13 @@ func (f *foundation) founded(ctx context.Context) (bool, error) {
 // make is safe to repeat after a kill at any step: it makes the same things by the same names, and none of them can hold a
 // batch yet, since subjects are mapped only after the layout stands.
 func (f *foundation) make(ctx context.Context) error {
-	if _, err := f.js.CreateStream(ctx, bucketConfig()); err != nil {
-		return fmt.Errorf("make bucket %s: %w", wire.Bucket, err)
+	if _, err := f.ensure(ctx, bucketConfig()); err != nil {
+		return err
 	}
 	for p := range f.layout.Partitions {
-		stream, err := f.js.CreateStream(ctx, streamConfig(f.layout, p))
+		stream, err := f.ensure(ctx, streamConfig(f.layout, p))
 		if err != nil {
-			return fmt.Errorf("make stream %s: %w", f.layout.Stream(p), err)
+			return err
 		}
 		if last := stream.CachedInfo().State.LastSeq; last != 0 {
 			return fmt.Errorf("found hub: stream %s holds batches up to %d, but bucket %s has lost the layout: restore the store from a backup", f.layout.Stream(p), last, wire.Bucket)
@@ -98,6 +98,18 @@ func (f *foundation) make(ctx context.Context) error {
 		return fmt.Errorf("write layout: %w", err)
 	}
 	return nil
+}
+
+// ensure makes a stream that is not there. It asks first: the server reserves the space of a stream it is to make before it sees that it has it.
+func (f *foundation) ensure(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	stream, err := f.js.Stream(ctx, cfg.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = f.js.CreateStream(ctx, cfg)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make stream %s: %w", cfg.Name, err)
+	}
+	return stream, nil
 }
 
 // open finds the bucket and every stream.

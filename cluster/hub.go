@@ -13,9 +13,6 @@ import (
 	"github.com/logdrive/logdrive/cluster/wire"
 )
 
-// startTimeout bounds the start of a server. Streams are recovered in it: after a crash their indexes are read again from disk.
-const startTimeout = 10 * time.Minute
-
 // stopTimeout bounds the end of a server that no longer answers. Everything acknowledged is on disk by then.
 const stopTimeout = 30 * time.Second
 
@@ -97,8 +94,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if h.server, err = h.start(cancel); err != nil {
-		return err
+	if h.server, err = h.start(ctx, cancel); err != nil {
+		return endOf(ctx, err)
 	}
 	defer stopServer(h.server, h.log)
 	nc, err := h.Connect(nats.Name("logdrive hub"))
@@ -110,12 +107,12 @@ func (h *Hub) Run(ctx context.Context) error {
 }
 
 // start brings up the server up to its listeners and JetStream.
-func (h *Hub) start(cancel context.CancelCauseFunc) (*server.Server, error) {
+func (h *Hub) start(ctx context.Context, cancel context.CancelCauseFunc) (*server.Server, error) {
 	opts, err := hubOptions(h.cfg, h.layout)
 	if err != nil {
 		return nil, err
 	}
-	s, err := startServer(opts, newServerLog(h.log, func(err error) { cancel(fatalError{err}) }, func(string) {}))
+	s, err := startServer(ctx, opts, newServerLog(h.log, func(err error) { cancel(fatalError{err}) }, func(string) {}))
 	if err != nil {
 		return nil, fmt.Errorf("start hub: %w", err)
 	}

@@ -38,9 +38,9 @@ func (l *Leaf) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	l.server, err = startServer(opts, newServerLog(l.log, func(err error) { cancel(fatalError{err}) }, l.faults.observe))
+	l.server, err = startServer(ctx, opts, newServerLog(l.log, func(err error) { cancel(fatalError{err}) }, l.faults.observe))
 	if err != nil {
-		return fmt.Errorf("start leaf: %w", err)
+		return endOf(ctx, fmt.Errorf("start leaf: %w", err))
 	}
 	defer stopServer(l.server, l.log)
 	close(l.ready)

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -236,4 +237,33 @@ func streamOf(t *testing.T, hub *clustertest.Hub, partition int) string {
 		t.Fatal(err)
 	}
 	return stats.Streams[partition].Name
+}
+
+func streamsOf(t *testing.T, nc *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// layoutOf reads the layout as receivers do.
+func layoutOf(t *testing.T, hub *clustertest.Hub) wire.Layout {
+	t.Helper()
+	nc := hub.Receiver(t)
+	defer nc.Close()
+	bucket, err := streamsOf(t, nc).KeyValue(t.Context(), wire.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := bucket.Get(t.Context(), wire.LayoutKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l wire.Layout
+	if err := json.Unmarshal(entry.Value(), &l); err != nil {
+		t.Fatal(err)
+	}
+	return l
 }

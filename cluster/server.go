@@ -5,45 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
+// startStep is how often a starting server is asked whether it serves.
+const startStep = 50 * time.Millisecond
+
 // fatalError is the cause of a context that the server itself ended.
 type fatalError struct{ error }
 
 func (e fatalError) Unwrap() error { return e.error }
 
-// startServer starts an embedded server and waits until it serves. A server that reports a fatal error while it starts returns from
-// Start all the same and would run by halves: it is stopped.
-func startServer(opts *server.Options, log *serverLog) (*server.Server, error) {
+// startServer starts an embedded server and waits until it serves, ctx ends, or the server says that it cannot: after a fatal error it
+// returns from Start all the same and would run by halves.
+func startServer(ctx context.Context, opts *server.Options, log *serverLog) (*server.Server, error) {
 	s, err := server.NewServer(opts)
 	if err != nil {
 		return nil, err
 	}
-	var mu sync.Mutex
-	var fatal error
-	tell := log.fatal
-	log.fatal = func(err error) {
-		mu.Lock()
-		fatal = errors.Join(fatal, err)
-		mu.Unlock()
-		tell(err)
-	}
 	s.SetLoggerV2(log, false, false, false)
 	s.Start()
-	ready := s.ReadyForConnections(startTimeout)
-	mu.Lock()
-	defer mu.Unlock()
-	if fatal == nil && !ready {
-		fatal = fmt.Errorf("not ready within %v", startTimeout)
+	for ctx.Err() == nil && !s.ReadyForConnections(startStep) {
 	}
-	if fatal != nil {
+	if ctx.Err() != nil {
 		stopServer(s, log.log)
-		return nil, fatal
+		return nil, context.Cause(ctx)
 	}
 	return s, nil
 }
