@@ -82,6 +82,16 @@ func TableKey(stream, host string) string { return "table." + stream + "." + Hos
 // TableKeys matches the tables of all hosts of a stream.
 func TableKeys(stream string) string { return "table." + stream + ".*" }
 
+// HostOfTable is the host of a table's key. Its error wraps ErrHost.
+func HostOfTable(key string) (string, error) {
+	rest, ok := strings.CutPrefix(key, "table.")
+	_, token, found := strings.Cut(rest, ".")
+	if !ok || !found {
+		return "", fmt.Errorf("%w: %q is no key of a table", ErrHost, key)
+	}
+	return HostOfToken(token)
+}
+
 // Layout says how a hub divides the hosts. It is written once, when the hub is founded, under LayoutKey.
 type Layout struct {
 	Hub         string `json:"hub"`          // random id of the hub, made when it was founded
