@@ -26,6 +26,9 @@ func (s Source) String() string { return s.Host + ":" + s.Path }
 // name stands as %25, so sorted by name the segments of a source are in order.
 var segment = regexp.MustCompile(`^(.+)%g(\d{8,}-\d{18,})(\.gz|\.zst)?$`)
 
+// unfinished marks a file that is being compressed; the segment it is made from stands beside it.
+const unfinished = "%+"
+
 // Archive lists the sources of an archive directory, by host and path. It may be in use.
 func Archive(dir string) ([]Source, error) {
 	hosts := filepath.Join(dir, "hosts")
@@ -51,7 +54,7 @@ func hostSources(host, root string) ([]Source, error) {
 		if errors.Is(err, fs.ErrNotExist) { // renamed or compressed while we walk; its other name is there
 			return nil
 		}
-		if err == nil && d.Type().IsRegular() {
+		if err == nil && d.Type().IsRegular() && !strings.Contains(d.Name(), unfinished) {
 			active[activeName(path)] = true
 		}
 		return err
@@ -59,7 +62,7 @@ func hostSources(host, root string) ([]Source, error) {
 	var all []Source
 	for path := range active {
 		rel := strings.TrimPrefix(path, root)
-		all = append(all, Source{Host: host, Path: unescape(filepath.ToSlash(rel)), list: func() ([]string, error) { return segments(path) }})
+		all = append(all, Source{Host: host, Path: sourcePath(filepath.ToSlash(rel)), list: func() ([]string, error) { return segments(path) }})
 	}
 	return all, err
 }
@@ -102,6 +105,15 @@ func segments(active string) ([]string, error) {
 		files = append(files, last)
 	}
 	return files, nil
+}
+
+// sourcePath is the source of a path below its host's directory: without the marks "%@" and "%=", which keep names apart, and escapes restored.
+func sourcePath(rel string) string {
+	components := strings.Split(rel, "/")
+	for i, c := range components {
+		components[i] = unescape(strings.TrimSuffix(strings.TrimSuffix(c, "%@"), "%="))
+	}
+	return strings.Join(components, "/")
 }
 
 // unescape restores %XX; what is no escape stays as it is.

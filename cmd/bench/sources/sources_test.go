@@ -63,6 +63,8 @@ func TestArchiveJoinsSegmentsInOrder(t *testing.T) {
 	put(t, log+"/a.log%g00000010-000000000000000000", "56")
 	put(t, log+"/a%20b%25.log", "x")
 	put(t, log+"/gone%g00000001-000000000000000000", "y")
+	put(t, log+"/gone%g00000001-000000000000000000.gz%+", "half")
+	put(t, log+"/gone%@/b", "b")
 	put(t, filepath.Join(dir, "hosts", "web%2F2", "z"), "z")
 
 	all, err := sources.Archive(dir)
@@ -73,7 +75,7 @@ func TestArchiveJoinsSegmentsInOrder(t *testing.T) {
 	for _, s := range all {
 		got = append(got, s.String()+"="+read(t, s))
 	}
-	want := "web/2:/z=z web1:/var/log/a b%.log=x web1:/var/log/a.log=1234567 web1:/var/log/gone=y"
+	want := "web/2:/z=z web1:/var/log/a b%.log=x web1:/var/log/a.log=1234567 web1:/var/log/gone=y web1:/var/log/gone/b=b"
 	if s := strings.Join(got, " "); s != want {
 		t.Errorf("got %s\nwant %s", s, want)
 	}
