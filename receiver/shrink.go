@@ -1,0 +1,83 @@
+package receiver
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
+// codeStreamFull is JetStream's refusal of a publish to a stream at its size.
+const codeStreamFull = 10077
+
+// headRoom is what a stream's limit is raised by, in bytes, while markers are written into a full one.
+const headRoom = 4 << 20
+
+// shrinkHeads makes room in a stream that is full of heads alone, which no purge may touch: with many hosts and a small stream nothing could be published any
+// more. Each archived head is followed by a marker, which is the head from then on, and goes. The agent of that host finds the chain one link further at its
+// next publish, and says hello.
+func (k *keeper) shrinkHeads(ctx context.Context, subjects map[string]uint64) error {
+	shrunk := 0
+	for subject := range subjects {
+		host, err := wire.HostOfPart(subject)
+		if err != nil {
+			continue
+		}
+		ok, err := k.shrinkHead(ctx, host, subject)
+		if isAPI(err, codeStreamFull) {
+			if err := k.resize(ctx, headRoom); err != nil {
+				return err
+			}
+			ok, err = k.shrinkHead(ctx, host, subject)
+		}
+		if err != nil {
+			return err
+		}
+		if ok {
+			shrunk++
+		}
+	}
+	if shrunk > 0 {
+		k.log.Info("stream was full of heads; made room", "hosts", shrunk)
+	}
+	return k.resize(ctx, 0)
+}
+
+// shrinkHead puts a marker behind the head of a host, if its table covers the head: that is what the expectation asks.
+func (k *keeper) shrinkHead(ctx context.Context, host, subject string) (bool, error) {
+	table, revision, err := k.readTable(ctx, host)
+	if err != nil || table.Sequence == 0 || k.markers[host] >= table.Sequence {
+		return false, err
+	}
+	k.tables[host] = tableState{revision, table.Sequence}
+	marker := wire.Batch{Writer: table.Writer, Number: table.Number, Sum: wire.Sum(nil)}
+	msg := &nats.Msg{Subject: subject, Header: nats.Header{}}
+	marker.Put(msg.Header)
+	ack, err := k.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(table.Sequence), jetstream.WithRetryAttempts(0))
+	if isAPI(err, codeWrongLastSequence) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("put a marker behind the head of %s: %w", host, err)
+	}
+	k.markers[host] = ack.Sequence
+	return true, k.purgeBelow(ctx, subject, ack.Sequence)
+}
+
+// resize sets the stream's limit to its founding size and some more. Lowering it never deletes: a stream that discards new messages keeps what it has (measured).
+func (k *keeper) resize(ctx context.Context, more int64) error {
+	config := k.stream.CachedInfo().Config
+	if config.MaxBytes == k.layout.StreamBytes+more {
+		return nil
+	}
+	config.MaxBytes = k.layout.StreamBytes + more
+	stream, err := k.js.UpdateStream(ctx, config)
+	if err != nil {
+		return fmt.Errorf("resize stream %s: %w", config.Name, err)
+	}
+	k.stream = stream
+	return nil
+}
