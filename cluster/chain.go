@@ -81,7 +81,7 @@ func (c *chain) once(ctx context.Context, after uint64) (state, error) {
 // table is the one in the bucket, or an empty one.
 func (c *chain) table(ctx context.Context) (wire.Table, error) {
 	key := wire.TableKey(c.stream.CachedInfo().Config.Name, c.host)
-	msg, err := c.f.bucket.GetLastMsgForSubject(ctx, "$KV."+wire.Bucket+"."+key)
+	msg, err := c.f.bucket.GetLastMsgForSubject(ctx, keySubject(key))
 	if errors.Is(err, jetstream.ErrMsgNotFound) || (err == nil && msg.Header.Get("KV-Operation") != "") {
 		return wire.Table{}, nil
 	}

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/logdrive/logdrive/cluster/wire"
@@ -23,102 +21,42 @@ type foundation struct {
 	created []time.Time        // of each stream
 }
 
-// found makes the bucket and the streams of a new hub, or checks those of an old one. The layout's key is written last: while it is absent,
-// the hub is being founded and what is missing may be made. Once it is there, a missing stream is a loss that
-// only an operator may accept: made anew it would count from 1 again, below every floor and expectation that exists.
-func found(ctx context.Context, nc *nats.Conn, l wire.Layout, log *slog.Logger) (*foundation, error) {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, fmt.Errorf("use JetStream: %w", err)
-	}
-	f := &foundation{layout: l, js: js}
-	founded, err := f.founded(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if !founded {
-		log.Info("founding hub", "hub", l.Hub, "partitions", l.Partitions, "stream_bytes", l.StreamBytes)
-		if err := f.make(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return f, f.open(ctx)
-}
-
-// founded reads the layout out of the bucket.
-func (f *foundation) founded(ctx context.Context) (bool, error) {
-	bucket, err := f.js.KeyValue(ctx, wire.Bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("open bucket %s: %w", wire.Bucket, err)
-	}
-	entry, err := bucket.Get(ctx, wire.LayoutKey)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read layout: %w", err)
-	}
-	var l wire.Layout
-	if err := json.Unmarshal(entry.Value(), &l); err != nil {
-		return false, fmt.Errorf("read layout: %w", err)
-	}
-	if l != f.layout {
-		return false, fmt.Errorf("layout in bucket %s is %+v, layout.json of the hub store says %+v: they belong to different hubs", wire.Bucket, l, f.layout)
-	}
-	return true, nil
-}
-
-// make is safe to repeat after a kill at any step: it makes the same things by the same names, and none of them can hold a
-// batch yet, since subjects are mapped only after the layout stands.
+// make makes the bucket and the streams of a new hub, and writes down the layout for receivers.
 func (f *foundation) make(ctx context.Context) error {
-	if _, err := f.ensure(ctx, bucketConfig()); err != nil {
-		return err
+	bucket, err := f.js.CreateStream(ctx, bucketConfig())
+	if err != nil {
+		return fmt.Errorf("make bucket %s: %w", wire.Bucket, err)
 	}
 	for p := range f.layout.Partitions {
-		stream, err := f.ensure(ctx, streamConfig(f.layout, p))
-		if err != nil {
-			return err
+		if _, err := f.js.CreateStream(ctx, streamConfig(f.layout, p)); err != nil {
+			return fmt.Errorf("make stream %s: %w", f.layout.Stream(p), err)
 		}
-		if last := stream.CachedInfo().State.LastSeq; last != 0 {
-			return fmt.Errorf("found hub: stream %s holds batches up to %d, but bucket %s has lost the layout: restore the store from a backup", f.layout.Stream(p), last, wire.Bucket)
-		}
-	}
-	bucket, err := f.js.KeyValue(ctx, wire.Bucket)
-	if err != nil {
-		return fmt.Errorf("open bucket %s: %w", wire.Bucket, err)
 	}
 	data, err := json.Marshal(f.layout)
 	if err != nil {
 		return fmt.Errorf("encode layout: %w", err)
 	}
-	if _, err := bucket.Create(ctx, wire.LayoutKey, data); err != nil {
+	_, err = f.js.Publish(ctx, keySubject(wire.LayoutKey), data, jetstream.WithExpectStream(bucket.CachedInfo().Config.Name))
+	if err != nil {
 		return fmt.Errorf("write layout: %w", err)
 	}
 	return nil
 }
 
-// ensure makes a stream that is not there. It asks first: the server reserves the space of a stream it is to make before it sees that it has it.
-func (f *foundation) ensure(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
-	stream, err := f.js.Stream(ctx, cfg.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = f.js.CreateStream(ctx, cfg)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("make stream %s: %w", cfg.Name, err)
-	}
-	return stream, nil
-}
-
-// open finds the bucket and every stream.
+// open finds the bucket, the layout in it, and every stream. What is missing from a founded hub is a loss that only an operator may
+// accept: made anew, a stream would count from 1 again, below every floor and expectation that exists.
 func (f *foundation) open(ctx context.Context) (err error) {
-	if f.bucket, err = f.js.Stream(ctx, bucketConfig().Name); err != nil {
-		return fmt.Errorf("open bucket %s: %w", wire.Bucket, err)
+	if f.bucket, err = f.stream(ctx, bucketConfig().Name); err != nil {
+		return err
+	}
+	if err := f.checkLayout(ctx); err != nil {
+		return err
 	}
 	for p := range f.layout.Partitions {
-		stream, err := f.openStream(ctx, p)
+		stream, err := f.stream(ctx, f.layout.Stream(p))
+		if err == nil {
+			stream, err = f.shape(ctx, stream)
+		}
 		if err != nil {
 			return err
 		}
@@ -128,22 +66,46 @@ func (f *foundation) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// openStream also gives the stream its config again: who drains a full stream raises its limit for a while, and may have died in
-// between. That deletes nothing, even when the stream holds more.
-func (f *foundation) openStream(ctx context.Context, p int) (jetstream.Stream, error) {
-	name := f.layout.Stream(p)
-	_, err := f.js.Stream(ctx, name)
+// checkLayout proves that the store's layout and its streams are of one hub.
+func (f *foundation) checkLayout(ctx context.Context) error {
+	msg, err := f.bucket.GetLastMsgForSubject(ctx, keySubject(wire.LayoutKey))
+	if err != nil {
+		return fmt.Errorf("read layout from bucket %s: %w", wire.Bucket, err)
+	}
+	var l wire.Layout
+	if err := json.Unmarshal(msg.Data, &l); err != nil {
+		return fmt.Errorf("read layout from bucket %s: %w", wire.Bucket, err)
+	}
+	if l != f.layout {
+		return fmt.Errorf("layout in bucket %s is %+v, %s of the hub store says %+v: they belong to different hubs", wire.Bucket, l, layoutFile, f.layout)
+	}
+	return nil
+}
+
+func (f *foundation) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	stream, err := f.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("stream %s is gone from a founded hub, and what it held with it: restore the store from a backup, or found a new hub in an empty directory", name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", name, err)
 	}
-	stream, err := f.js.UpdateStream(ctx, streamConfig(f.layout, p))
-	if err != nil {
-		return nil, fmt.Errorf("shape stream %s: %w", name, err)
-	}
 	return stream, nil
+}
+
+// shape gives a stream its size again: who drains a full one raises its limit for a while, and may have died in between. Lowering it
+// deletes nothing, even when the stream holds more.
+func (f *foundation) shape(ctx context.Context, stream jetstream.Stream) (jetstream.Stream, error) {
+	cfg := stream.CachedInfo().Config
+	if cfg.MaxBytes == f.layout.StreamBytes {
+		return stream, nil
+	}
+	cfg.MaxBytes = f.layout.StreamBytes
+	shaped, err := f.js.UpdateStream(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("shape stream %s: %w", cfg.Name, err)
+	}
+	return shaped, nil
 }
 
 // partition is the stream of a host, and when it was made.
@@ -190,3 +152,6 @@ func bucketConfig() jetstream.StreamConfig {
 		DenyDelete:        true,
 	}
 }
+
+// keySubject is where a key of the bucket is stored.
+func keySubject(key string) string { return "$KV." + wire.Bucket + "." + key }

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -121,6 +122,46 @@ func TestHubIsTheSameAfterARestart(t *testing.T) {
 	}
 }
 
+// Killed between the two files that a change of a stream's limit writes, the server alone would start without the stream.
+func TestHubKeepsAStreamWhoseChangeWasCutShort(t *testing.T) {
+	cfg := clustertest.Config()
+	cfg.StoreDir = t.TempDir()
+	hub := clustertest.Start(t, cfg)
+	layout := layoutOf(t, hub)
+	agent := clustertest.StartLeaf(t, hub, "web1", "a", hub.Addresses().Leaf)
+	nc := agent.Client(t)
+	stream := clustertest.Hello(t, nc, "web1", hello("a", 0)).Stream
+	if _, err := clustertest.Publish(nc, clustertest.Batch("web1", "w-a", 1, "/x", 0, []byte("x\n")), stream, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(agent.Stop(), hub.Stop()); err != nil {
+		t.Fatal(err)
+	}
+	meta := filepath.Join(cfg.StoreDir, "jetstream", "LOGS", "streams", stream, "meta.inf")
+	data, err := os.ReadFile(meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raised := strings.Replace(string(data), fmt.Sprintf(`"max_bytes":%d`, layout.StreamBytes), fmt.Sprintf(`"max_bytes":%d`, layout.StreamBytes+1), 1)
+	if raised == string(data) {
+		t.Fatalf("no limit in %s", data)
+	}
+	write(t, filepath.Dir(meta), "meta.inf", raised)
+
+	again := clustertest.Start(t, cfg)
+	nc = clustertest.StartLeaf(t, again, "web1", "a", again.Addresses().Leaf).Client(t)
+	if w := clustertest.Hello(t, nc, "web1", hello("a", 0)); w.Head != 1 {
+		t.Errorf("the batch is gone: %+v", w)
+	}
+	info, err := streamsOf(t, again.Receiver(t)).Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.CachedInfo().Config.MaxBytes; got != layout.StreamBytes {
+		t.Errorf("the limit is %d, want %d again", got, layout.StreamBytes)
+	}
+}
+
 func TestStoreFilesArePrivate(t *testing.T) {
 	hub := clustertest.Start(t, clustertest.Config())
 	err := filepath.WalkDir(hub.Dir, func(path string, d fs.DirEntry, err error) error {
@@ -154,7 +195,10 @@ func TestHubRefusesToStart(t *testing.T) {
 		}, "is gone from a founded hub"},
 		"the bucket is lost": {func(t *testing.T, cfg *cluster.HubConfig, _ wire.Layout) {
 			remove(t, cfg.StoreDir, "jetstream/LOGS/streams/KV_LOGDRIVE")
-		}, "has lost the layout"},
+		}, "stream KV_LOGDRIVE is gone"},
+		"a stream's configuration is damaged": {func(t *testing.T, cfg *cluster.HubConfig, l wire.Layout) {
+			write(t, cfg.StoreDir, "jetstream/LOGS/streams/"+l.Stream(1)+"/meta.inf", "{")
+		}, "meta.inf is damaged"},
 		"the layout is lost":    {func(t *testing.T, cfg *cluster.HubConfig, _ wire.Layout) { remove(t, cfg.StoreDir, "layout.json") }, "holds streams, but"},
 		"the layout is damaged": {func(t *testing.T, cfg *cluster.HubConfig, _ wire.Layout) { write(t, cfg.StoreDir, "layout.json", "{") }, "is damaged"},
 		"the layout is another hub's": {func(t *testing.T, cfg *cluster.HubConfig, _ wire.Layout) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/logdrive/logdrive/cluster/wire"
@@ -22,12 +23,14 @@ const healthEvery = time.Second
 // Hub is a hub node: a NATS server with the accounts, streams and services of logdrive. Run owns it; the other methods
 // may be called from any goroutine, but for Ready only once Ready is closed.
 type Hub struct {
-	cfg    HubConfig
-	log    *slog.Logger
-	layout wire.Layout
-	server *server.Server
-	addrs  Addresses
-	ready  chan struct{}
+	cfg      HubConfig
+	log      *slog.Logger
+	store    *store
+	layout   wire.Layout
+	founding bool // the layout's streams are still to be made
+	server   *server.Server
+	addrs    Addresses
+	ready    chan struct{}
 }
 
 // NewHub checks the config. It starts and opens nothing.
@@ -39,14 +42,14 @@ func NewHub(cfg HubConfig) (*Hub, error) {
 }
 
 // prepare reads, or makes, what the server must know before it starts: name, secret and layout.
-func (h *Hub) prepare(st *store) (err error) {
+func (h *Hub) prepare() (err error) {
 	if h.cfg.Name == "" {
-		if h.cfg.Name, err = st.word("name", "hub-"+randomID(4)); err != nil {
+		if h.cfg.Name, err = h.store.word("name", "hub-"+randomID(4)); err != nil {
 			return err
 		}
 	}
 	if h.cfg.Secret == "" {
-		if h.cfg.Secret, err = st.word("secret", randomID(24)); err != nil {
+		if h.cfg.Secret, err = h.store.word("secret", randomID(24)); err != nil {
 			return err
 		}
 	}
@@ -54,7 +57,7 @@ func (h *Hub) prepare(st *store) (err error) {
 	if wish.Partitions == 0 {
 		wish.Partitions = defaultPartitions
 	}
-	if h.layout, err = st.layout(wish); err != nil {
+	if h.layout, h.founding, err = h.store.layout(wish); err != nil {
 		return err
 	}
 	if p := h.cfg.Partitions; p != 0 && p != h.layout.Partitions {
@@ -65,7 +68,7 @@ func (h *Hub) prepare(st *store) (err error) {
 		h.log.Warn("stream size stays as founded", "founded", h.layout.StreamBytes, "asked", h.cfg.StreamBytes)
 	}
 	h.checkDisk()
-	return nil
+	return repairStreams(h.cfg.StoreDir, h.layout, h.log)
 }
 
 // checkDisk warns when the streams may outgrow the disk: agents wait when a stream is full, but a full disk stops the whole hub.
@@ -84,12 +87,12 @@ func (h *Hub) checkDisk() {
 // cannot be written. It returns nil when ctx ended it, and always after all it started has ended.
 // Clients from Connect must be closed before ctx ends: they lose their server.
 func (h *Hub) Run(ctx context.Context) error {
-	st, err := openStore(h.cfg.StoreDir)
-	if err != nil {
+	var err error
+	if h.store, err = openStore(h.cfg.StoreDir); err != nil {
 		return err
 	}
-	defer st.close()
-	if err := h.prepare(st); err != nil {
+	defer h.store.close()
+	if err := h.prepare(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -125,7 +128,7 @@ func (h *Hub) start(ctx context.Context, cancel context.CancelCauseFunc) (*serve
 
 // serve founds or checks the layout, answers hello, and blocks until ctx ends.
 func (h *Hub) serve(ctx context.Context, nc *nats.Conn) error {
-	f, err := found(ctx, nc, h.layout, h.log)
+	f, err := h.found(ctx, nc)
 	if err != nil {
 		return err
 	}
@@ -147,6 +150,25 @@ func (h *Hub) serve(ctx context.Context, nc *nats.Conn) error {
 	group.Go(func() error { return svc.run(ctx) })
 	group.Go(func() error { return h.watch(ctx) })
 	return group.Wait()
+}
+
+// found makes the streams of a new hub, and opens those of any.
+func (h *Hub) found(ctx context.Context, nc *nats.Conn) (*foundation, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("use JetStream: %w", err)
+	}
+	f := &foundation{layout: h.layout, js: js}
+	if h.founding {
+		h.log.Info("founding hub", "hub", h.layout.Hub, "partitions", h.layout.Partitions, "stream_bytes", h.layout.StreamBytes)
+		if err := f.make(ctx); err != nil {
+			return nil, err
+		}
+		if err := h.store.founded(); err != nil {
+			return nil, err
+		}
+	}
+	return f, f.open(ctx)
 }
 
 // watch ends the hub when a stream cannot be written any more: after one failed write the server answers nobody until it is started anew.

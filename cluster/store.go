@@ -61,35 +61,73 @@ func (s *store) word(name, first string) (string, error) {
 	return word, nil
 }
 
-// layout reads the layout this store was founded with, or is being founded with, and at the first time writes the given one. It stands
-// here and in the bucket: the server needs the sizes before it can read a bucket, and a founding that was interrupted goes on under the same id.
-func (s *store) layout(first wire.Layout) (wire.Layout, error) {
-	path := filepath.Join(s.dir, "layout.json")
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return first, s.writeLayout(path, first)
+// Files of a store, beside name, secret and lock.
+const (
+	layoutFile   = "layout.json"
+	foundingFile = "founding"  // is there from before the first stream is made until the last one is
+	streamsDir   = "jetstream" // the server's own
+)
+
+// layout reads the layout this store was founded with, or begins the founding with the given one. It stands here and in the bucket: the server needs
+// the sizes before it can read a bucket.
+//
+// A founding that was interrupted begins anew, without what it had made: the server takes over a stream that was half made, but does not
+// complete its files, and would forget it at its next start. No batch can be lost, since subjects are mapped only after the founding.
+func (s *store) layout(first wire.Layout) (l wire.Layout, founding bool, err error) {
+	path, marker, streams := filepath.Join(s.dir, layoutFile), filepath.Join(s.dir, foundingFile), filepath.Join(s.dir, streamsDir)
+	switch {
+	case exists(marker):
+		if err := os.RemoveAll(streams); err != nil {
+			return wire.Layout{}, false, fmt.Errorf("begin founding anew: %w", err)
+		}
+		return first, true, writeLayout(path, first)
+	case exists(path):
+		l, err := readLayout(path)
+		return l, false, err
+	case exists(streams):
+		return wire.Layout{}, false, fmt.Errorf("found hub: %s holds streams, but %s is gone: restore it, or move the directory away to begin anew", streams, path)
 	}
+	if err := writeFile(marker, nil); err != nil {
+		return wire.Layout{}, false, err
+	}
+	return first, true, writeLayout(path, first)
+}
+
+// founded ends the founding. From now on a missing stream is a loss.
+func (s *store) founded() error {
+	err := os.Remove(filepath.Join(s.dir, foundingFile))
+	if err == nil {
+		err = syncDir(s.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("end founding: %w", err)
+	}
+	return nil
+}
+
+func readLayout(path string) (wire.Layout, error) {
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return wire.Layout{}, fmt.Errorf("read layout of hub store: %w", err)
 	}
 	var l wire.Layout
 	if err := json.Unmarshal(data, &l); err != nil || l.Hub == "" || l.Number < 1 || l.Partitions < 1 || l.StreamBytes < 1 {
-		return wire.Layout{}, fmt.Errorf("read layout of hub store: %s is damaged (%v): the key %q of bucket %s holds a copy", path, err, wire.LayoutKey, wire.Bucket)
+		return wire.Layout{}, fmt.Errorf("read layout of hub store: %s is damaged (%v): restore it from a backup", path, err)
 	}
 	return l, nil
 }
 
-// writeLayout refuses a store that holds streams: without their layout they would be left behind, unread, under a new hub id.
-func (s *store) writeLayout(path string, l wire.Layout) error {
-	streams := filepath.Join(s.dir, "jetstream")
-	if _, err := os.Stat(streams); err == nil {
-		return fmt.Errorf("found hub: %s holds streams, but %s is gone: restore it, or move the directory away to begin anew", streams, path)
-	}
+func writeLayout(path string, l wire.Layout) error {
 	data, err := json.MarshalIndent(l, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode layout: %w", err)
 	}
 	return writeFile(path, append(data, '\n'))
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // writeFile writes a file so that after a crash it is there whole or not at all. Only the owner may read it.
