@@ -1,0 +1,171 @@
+package archive
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// indexVersion is the format of the index. An index of another version is refused, never guessed at.
+const indexVersion = "1"
+
+const (
+	indexFile = "index.db"
+	lockFile  = "lock"
+)
+
+// The buckets, and what their keys and values are. Integers in keys are 8 bytes, big endian, so that cursors walk in order.
+var (
+	bucketMeta        = []byte("meta")        // "version", "id"
+	bucketStreams     = []byte("streams")     // stream -> streamValue
+	bucketHosts       = []byte("hosts")       // host -> hostValue
+	bucketNames       = []byte("names")       // host, 0, hash of the source -> id
+	bucketSources     = []byte("sources")     // id -> sourceValue
+	bucketGenerations = []byte("generations") // id, generation -> generationValue
+	bucketSegments    = []byte("segments")    // id, generation, offset of the first byte -> segmentValue
+	bucketLedger      = []byte("ledger")      // content of the entry -> ledgerValue
+	bucketUndo        = []byte("undo")        // stream id, epoch, sequence -> what the commit replaced
+
+	allBuckets = [][]byte{bucketMeta, bucketStreams, bucketHosts, bucketNames, bucketSources, bucketGenerations, bucketSegments, bucketLedger, bucketUndo}
+)
+
+var (
+	metaVersion = []byte("version")
+	metaID      = []byte("id")
+)
+
+// openIndex opens the index of dir, founding it in an empty archive, and gives the archive's id.
+func openIndex(dir string) (*bbolt.DB, string, error) {
+	path := filepath.Join(dir, indexFile)
+	fresh, err := mayFound(dir, path)
+	if err != nil {
+		return nil, "", err
+	}
+	db, err := bbolt.Open(path, 0o600, indexOptions(false))
+	if err != nil {
+		return nil, "", fmt.Errorf("open archive index %s: %w; if it cannot be read, move the archive directory aside and start with an empty one: "+
+			"what the hub still has is archived again, the old directory keeps the rest", path, err)
+	}
+	id, err := checkIndex(db, fresh)
+	if err != nil {
+		return nil, "", errors.Join(fmt.Errorf("archive index %s: %w", path, err), db.Close())
+	}
+	return db, id, nil
+}
+
+// indexOptions: the free list is not written with each commit but found again on open; that halves the pages of a small commit.
+func indexOptions(readOnly bool) *bbolt.Options {
+	return &bbolt.Options{Timeout: 2 * time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly}
+}
+
+// mayFound reports whether the index must be made. Files without an index must not be taken for leftovers of a crash: those are deleted.
+func mayFound(dir, path string) (bool, error) {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if entries, err := os.ReadDir(filepath.Join(dir, dirHosts)); err == nil && len(entries) > 0 {
+		return false, fmt.Errorf("open archive %s: it holds files but no %s: restore the index, or move hosts/ aside", dir, indexFile)
+	}
+	return true, nil
+}
+
+func checkIndex(db *bbolt.DB, fresh bool) (id string, err error) {
+	if fresh {
+		if err := db.Update(foundIndex); err != nil {
+			return "", fmt.Errorf("found: %w", err)
+		}
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		id, err = indexID(tx)
+		return err
+	})
+	return id, err
+}
+
+func foundIndex(tx *bbolt.Tx) error {
+	for _, name := range allBuckets {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket(bucketMeta)
+	return errors.Join(meta.Put(metaVersion, []byte(indexVersion)), meta.Put(metaID, []byte(rand.Text())))
+}
+
+func indexID(tx *bbolt.Tx) (string, error) {
+	meta := tx.Bucket(bucketMeta)
+	if meta == nil {
+		return "", errors.New("it is no archive's index")
+	}
+	if v := string(meta.Get(metaVersion)); v != indexVersion {
+		return "", fmt.Errorf("it has version %q, this program reads and writes version %q", v, indexVersion)
+	}
+	return string(meta.Get(metaID)), nil
+}
+
+func isTimeout(err error) bool { return errors.Is(err, bolterrors.ErrTimeout) }
+
+func keyUints(v ...uint64) []byte {
+	b := make([]byte, 0, 8*len(v))
+	for _, n := range v {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+func keyUint(key []byte, i int) uint64 { return binary.BigEndian.Uint64(key[8*i:]) }
+
+// nameKey finds a source by its name: hashed, since a path may be longer than a key may be.
+func nameKey(host, source string) []byte {
+	sum := sha256.Sum256([]byte(source))
+	return append(append([]byte(host), 0), sum[:]...)
+}
+
+// pageSize is how many values are read in one transaction: a long one would keep the index from reusing its pages.
+const pageSize = 1024
+
+type pair struct{ key, value []byte }
+
+// pages walks the keys of a bucket that begin with prefix, in many short transactions. The pairs are copies.
+func pages(db *bbolt.DB, bucket, prefix []byte) iter.Seq2[pair, error] {
+	return func(yield func(pair, error) bool) {
+		for from := prefix; ; {
+			read, err := page(db, bucket, prefix, from)
+			if err != nil {
+				yield(pair{}, err)
+				return
+			}
+			for _, p := range read {
+				if !yield(p, nil) {
+					return
+				}
+			}
+			if len(read) < pageSize {
+				return
+			}
+			from = append(read[pageSize-1].key, 0)
+		}
+	}
+}
+
+func page(db *bbolt.DB, bucket, prefix, from []byte) (read []pair, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bucket).Cursor()
+		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix) && len(read) < pageSize; k, v = c.Next() {
+			read = append(read, pair{bytes.Clone(k), bytes.Clone(v)})
+		}
+		return nil
+	})
+	return read, err
+}

@@ -1,0 +1,337 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+	"github.com/logdrive/logdrive/receiver/handover"
+	"go.etcd.io/bbolt"
+)
+
+// ErrClosed says that the partition was closed.
+var ErrClosed = errors.New("partition is closed")
+
+// Partition is one worker's view of the archive: one stream under one epoch. One goroutine appends and cuts; commits may run in another.
+type Partition struct {
+	a       *Archive
+	stream  string
+	id      uint64 // of the stream
+	created time.Time
+	epoch   uint64
+	start   uint64
+	dir     *os.File // for syncAll: its errors are reported once for each open file
+
+	committed atomic.Uint64
+	confirmed atomic.Uint64
+
+	doing sync.Mutex // held by the commit that runs
+	done  uint64     // border of the last commit that succeeded; guarded by doing
+	fault error      // of the first commit that failed, or ErrClosed; guarded by doing
+	turn  *sync.Cond // on doing: another commit may run now
+
+	mu       sync.Mutex // guards what follows; the janitor rotates idle files beside the worker
+	closed   bool
+	hosts    map[string]*host
+	appended uint64 // sequence of the last message appended
+	healTo   uint64 // up to here a gap is the archive's own fault
+	border   uint64 // counts cuts; changes belong to the next one
+	pending  *pending
+	overhang map[*segment]bool // files longer than they should be, after a message that failed
+}
+
+// pending is what the next commit writes.
+type pending struct {
+	hosts       map[*host]struct{}
+	sources     map[*source]struct{}
+	generations map[*generation]struct{}
+	segments    map[*segment]struct{}
+	dirs        map[string]struct{} // with new names
+	entries     []Entry             // new in the ledger
+	drops       [][]byte            // ledger keys that a later entry says better
+	bytes       int64
+}
+
+func newPending() *pending {
+	return &pending{
+		hosts: map[*host]struct{}{}, sources: map[*source]struct{}{}, generations: map[*generation]struct{}{},
+		segments: map[*segment]struct{}{}, dirs: map[string]struct{}{},
+	}
+}
+
+// rename notes a new name in a directory.
+func (n *pending) rename(name string) { n.dirs[path.Dir(name)] = struct{}{} }
+
+// Partition opens the view of a stream under an epoch that began at sequence start. A stream has one at a time. What an earlier one did
+// not commit is cut away first; if that cannot be done, nothing may be appended, so it is an error.
+func (a *Archive) Partition(stream string, created time.Time, epoch, start uint64) (*Partition, error) {
+	fault := func(err error) error { return fmt.Errorf("open partition %s of the archive: %w", stream, err) }
+	if err := a.reserve(stream); err != nil {
+		return nil, fault(err)
+	}
+	p, err := a.newPartition(stream, created, epoch, start)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		delete(a.partitions, stream)
+		return nil, fault(err)
+	}
+	a.partitions[stream] = p
+	return p, nil
+}
+
+// reserve makes sure that a stream is worked on once at a time.
+func (a *Archive) reserve(stream string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, taken := a.partitions[stream]; taken {
+		return errors.New("it is open already")
+	}
+	a.partitions[stream] = nil
+	return nil
+}
+
+func (a *Archive) newPartition(stream string, created time.Time, epoch, start uint64) (*Partition, error) {
+	if err := a.cutUnclean(); err != nil {
+		return nil, err
+	}
+	v, err := a.streamValue(stream, created)
+	if err != nil {
+		return nil, err
+	}
+	if v.id == 0 {
+		v.id = a.lastStream.Add(1)
+	}
+	p := &Partition{
+		a: a, stream: stream, id: v.id, created: created, epoch: epoch, start: start, border: 1,
+		hosts: map[string]*host{}, appended: start, pending: newPending(), overhang: map[*segment]bool{},
+	}
+	for _, h := range v.held {
+		if h.Epoch == epoch && h.After != start {
+			return nil, fmt.Errorf("epoch %d began at %d in the archive, not at %d", epoch, h.After, start)
+		}
+		if h.Epoch == epoch {
+			p.appended = h.To
+		}
+	}
+	p.turn = sync.NewCond(&p.doing)
+	p.committed.Store(p.appended)
+	p.confirmed.Store(v.confirmed)
+	if p.dir, err = a.root.Open("."); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// streamValue is what the index says of a stream; nothing when it is new. A stream that was made anew under the same name is another
+// one: its sequences say nothing about this archive (rule H3).
+func (a *Archive) streamValue(stream string, created time.Time) (v streamValue, err error) {
+	err = a.db.View(func(tx *bbolt.Tx) error {
+		data := tx.Bucket(bucketStreams).Get([]byte(stream))
+		if data == nil {
+			return nil
+		}
+		v, err = decodeStream(data)
+		return err
+	})
+	if err == nil && v.id != 0 && !v.created.Equal(created) {
+		err = fmt.Errorf("the archive holds a stream %s created at %s, the hub's was created at %s: the hub's store was replaced",
+			stream, v.created.UTC().Format(time.RFC3339Nano), created.UTC().Format(time.RFC3339Nano))
+	}
+	return v, err
+}
+
+// Held is what the archive has committed of a stream, by epoch.
+func (a *Archive) Held(stream string, created time.Time) ([]handover.Held, error) {
+	v, err := a.streamValue(stream, created)
+	if err != nil {
+		return nil, fmt.Errorf("look up stream %s: %w", stream, err)
+	}
+	return v.held, nil
+}
+
+// Committed is the last sequence committed under this epoch, or the epoch's start.
+func (p *Partition) Committed() uint64 { return p.committed.Load() }
+
+// Knows says that the positions of host are known. If not, Adopt comes before the host's first Append: without positions nothing can be told to be
+// doubled or missing (rule R7).
+func (p *Partition) Knows(host string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h, err := p.host(host)
+	return err == nil && h.known(p)
+}
+
+func (h *host) known(p *Partition) bool { return h.value.stream == p.id && h.value.epoch == p.epoch }
+
+// host finds a host, reading it from the index at its first mention.
+func (p *Partition) host(name string) (*host, error) {
+	if h := p.hosts[name]; h != nil {
+		return h, nil
+	}
+	h, err := p.a.loadHost(name)
+	if err == nil {
+		p.hosts[name] = h
+	}
+	return h, err
+}
+
+// Adopt sets the positions of a host to its table as of the epoch's start; the empty table is that of a new host. Other archives
+// may hold those bytes, so nothing is entered into the ledger.
+func (p *Partition) Adopt(host string, t wire.Table) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.adopt(host, t, func(*generation, wire.Extent) {})
+}
+
+// Missing brings a host up to its table after the messages up to the table's sequence were read again as far as the stream still has them (rule R8):
+// what the table holds beyond the archive's positions becomes a ledger entry.
+func (p *Partition) Missing(host string, t wire.Table) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.adopt(host, t, func(g *generation, e wire.Extent) {
+		if g.offset < e.Offset {
+			p.enter(Entry{
+				Host: host, Source: g.source.name, Generation: g.number, From: g.offset, To: e.Offset,
+				Reason: ReasonRestored, Stream: p.stream, Epoch: p.epoch, Sequence: t.Sequence,
+			})
+		}
+	})
+}
+
+func (p *Partition) adopt(name string, t wire.Table, before func(*generation, wire.Extent)) error {
+	if p.closed {
+		return ErrClosed
+	}
+	h, err := p.host(name)
+	if err != nil {
+		return err
+	}
+	if err := p.relist(h, t.Sources); err != nil {
+		return err
+	}
+	h.table = t.Clone()
+	if h.table.Sources == nil {
+		h.table.Sources = wire.Sources{}
+	}
+	for source, extents := range h.table.Sources {
+		for _, e := range extents {
+			g, err := p.a.generation(p.a.source(h, source), e.Generation)
+			if err != nil {
+				return err
+			}
+			before(g, e)
+			g.listed, g.offset, g.identity, g.sequence = true, e.Offset, e.Identity, max(g.sequence, t.Sequence)
+			g.source.oldest = extents[0].Generation
+			p.pending.generations[g] = struct{}{}
+			p.pending.sources[g.source] = struct{}{}
+		}
+	}
+	h.value = hostValue{stream: p.id, epoch: p.epoch, sequence: t.Sequence, writer: t.Writer, number: t.Number, unread: h.value.unread}
+	p.touch(h)
+	return nil
+}
+
+// relist takes off the list what the new table does not hold.
+func (p *Partition) relist(h *host, sources wire.Sources) error {
+	for _, s := range h.sources {
+		for _, g := range s.generations {
+			listed := slices.ContainsFunc(sources[s.name], func(e wire.Extent) bool { return e.Generation == g.number })
+			if g.listed && !listed {
+				g.listed = false
+				p.pending.generations[g] = struct{}{}
+			}
+		}
+	}
+	return nil
+}
+
+// HealTo says that messages up to bound are read again into an archive that was restored from an old copy. Some may have been purged: a gap they leave is
+// entered as archive-restored, and a chain that does not link there is no break.
+func (p *Partition) HealTo(bound uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.healTo = bound
+}
+
+// Skip says that no message up to sequence is left to append: the stream has purged them.
+func (p *Partition) Skip(sequence uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.appended = max(p.appended, sequence)
+}
+
+// Table is the table of a host as of everything appended so far. It may be published once the floor has passed its Sequence.
+func (p *Partition) Table(host string) wire.Table {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h := p.hosts[host]; h != nil {
+		return h.table.Clone()
+	}
+	return wire.Table{}
+}
+
+// Confirm says that the record's floor is known to be at least floor: nothing at or below it will be set aside any more.
+func (p *Partition) Confirm(floor uint64) {
+	for {
+		known := p.confirmed.Load()
+		if floor <= known || p.confirmed.CompareAndSwap(known, floor) {
+			return
+		}
+	}
+}
+
+// touch notes that a host has changes to commit.
+func (p *Partition) touch(h *host) {
+	p.pending.hosts[h] = struct{}{}
+	h.border = p.border
+}
+
+// enter adds to the ledger with the next commit.
+func (p *Partition) enter(e Entry) {
+	p.pending.entries = append(p.pending.entries, e)
+	p.a.stats.miss(e)
+}
+
+// Close forgets what is not committed, after a commit that is running has ended. The next Partition of any stream cuts the files back.
+func (p *Partition) Close() error {
+	p.doing.Lock()
+	defer p.doing.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	if p.fault == nil {
+		p.fault = ErrClosed
+	}
+	p.turn.Broadcast()
+	p.a.mu.Lock()
+	defer p.a.mu.Unlock()
+	for _, h := range p.hosts {
+		h.closeFiles(p.a.files)
+		if h.border > p.done {
+			p.a.unclean[h.name] = true
+		}
+	}
+	delete(p.a.partitions, p.stream)
+	return p.dir.Close()
+}
+
+func (h *host) closeFiles(f *files) {
+	for _, s := range h.sources {
+		for g := range maps.Values(s.generations) {
+			if g.tail != nil {
+				f.forget(g.tail)
+			}
+		}
+	}
+}
