@@ -4,6 +4,7 @@
 //	bench check --manifest m.json ./archive            lost, doubled, torn, reordered or misplaced lines
 //	bench check --against /tmp/logs ./archive          byte for byte
 //	bench run [--quick] [--only WORD]                  one table of figures (make bench)
+//	bench invariants --archive ./archive --hub URL --secret FILE
 //	bench demo [PATH...]                               the promise on real logs (make demo)
 //
 // The walk of a line: load.go lets the writers of package lines write it, at a rate or at full speed. In a scenario (run.go names them all;
@@ -12,7 +13,7 @@
 // that lost, doubled or moved a line. machine.go measures what the machine does with the same bytes without logdrive; table.go prints.
 //
 // The packages beneath are of use elsewhere, too: lines (numbered lines), sources (all generations of a log as one stream), proc
-// (run and measure a process), fleet (hub, receiver and agent), demo.
+// (run and measure a process), fleet (hub, receiver and agent), invariants (do hub and archives agree), demo.
 //
 // Linux gives exact peaks of memory; elsewhere ps is asked now and then.
 package main
