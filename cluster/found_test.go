@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,40 +17,6 @@ import (
 	"github.com/logdrive/logdrive/cluster/clustertest"
 	"github.com/logdrive/logdrive/cluster/wire"
 )
-
-// childStore names the store of the hub that this test binary runs instead of tests.
-const childStore = "LOGDRIVE_TEST_HUB_STORE"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childStore); dir != "" {
-		runChild(dir)
-		return
-	}
-	os.Exit(m.Run())
-}
-
-func runChild(dir string) {
-	cfg := clustertest.Config()
-	cfg.StoreDir, cfg.Logger = dir, slog.New(slog.DiscardHandler)
-	hub, err := cluster.NewHub(cfg)
-	if err == nil {
-		err = hub.Run(context.Background())
-	}
-	fmt.Fprintln(os.Stderr, "hub ended:", err)
-	os.Exit(1)
-}
-
-// startChild runs a hub in a process of its own, to be killed.
-func startChild(t *testing.T, dir string) *exec.Cmd {
-	t.Helper()
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childStore+"="+dir)
-	child.Stderr = t.Output()
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return child
-}
 
 // Whatever moment of its founding a hub is killed at, the next start makes one whole hub of it.
 func TestFoundingSurvivesKills(t *testing.T) {
@@ -66,15 +30,14 @@ func TestFoundingSurvivesKills(t *testing.T) {
 	for range rounds {
 		dir := t.TempDir()
 		for range 3 {
-			child := startChild(t, dir)
+			cmd, _ := startChild(t, dir)
 			// Until the store is there the process only loads; what is of interest takes some 30 ms from then on.
 			clustertest.Until(t, "the child has a store", func() bool { _, err := os.Stat(filepath.Join(dir, "lock")); return err == nil })
 			time.Sleep(time.Duration(random.Int64N(int64(50 * time.Millisecond))))
-			_ = child.Process.Kill()
-			_ = child.Wait()
+			kill(cmd)
 		}
 		cfg := clustertest.Config()
-		cfg.StoreDir = dir
+		cfg.StoreDir, cfg.Partitions = dir, 1
 		hub := clustertest.Start(t, cfg)
 		agent := clustertest.StartLeaf(t, hub, "web1", "a", hub.Addresses().Leaf)
 		w := clustertest.Hello(t, agent.Client(t), "web1", hello("a", 0))
