@@ -38,6 +38,7 @@ type generation struct {
 	mtime       int64
 	length      int64 // final length, -1 while it may be read on
 	guard       Check // of up to 1 KiB before read
+	glimpse     Check // of its beginning, when it was found
 	scanned     int64 // no newline in [read, scanned)
 
 	grew   time.Time // when the size last changed
@@ -57,6 +58,9 @@ func (g *generation) look(st stat, now time.Time) {
 		g.grew = now
 	}
 	g.size, g.mtime, g.seenAt = st.size, st.mtime, now
+	if g.body != nil {
+		g.peek()
+	}
 	if g.size > g.acked && g.behind.IsZero() {
 		g.behind = now
 	}
@@ -68,6 +72,17 @@ func (g *generation) sees(size int64) {
 		g.seen = size
 		g.touch()
 	}
+}
+
+// peek remembers how the file begins: more than its identity says if that was
+// taken when the file was short.
+func (g *generation) peek() {
+	if g.packed || g.glimpse.Len == headBytes || int64(g.glimpse.Len) == g.size {
+		return
+	}
+	p := make([]byte, min(g.size, headBytes))
+	n, _ := g.body.ReadAt(p, 0)
+	g.glimpse = checkOf(p[:n])
 }
 
 func (g *generation) touch() {
@@ -82,17 +97,30 @@ func (g *generation) touch() {
 // as well shows when it is read, or here if thorough.
 func (g *generation) overwritten(st stat, thorough bool) bool {
 	shrank := st.size < g.size
-	if g.body == nil || g.packed {
-		return st.size < g.read
+	switch {
+	case st.size < g.read || (shrank && g.read == 0):
+		return true
+	case thorough || shrank || (st.size == g.size && st.mtime != g.mtime) || (g.read == 0 && st.size != g.size):
+		return !g.intact()
 	}
-	return st.size < g.read || (shrank && g.read == 0) ||
-		((shrank || thorough || (st.size == g.read && st.mtime != g.mtime)) && !g.intact())
+	return false
 }
 
-// intact reports whether the bytes before the read position are still the
-// ones that were read.
+// intact reports whether the file begins as it did, and the bytes before the
+// read position are still the ones that were read.
 func (g *generation) intact() bool {
-	return g.body == nil || g.packed || g.guard.holds(g.body, g.read)
+	switch {
+	case g.body == nil || g.packed:
+		return true
+	case !g.glimpse.holds(g.body, int64(g.glimpse.Len)):
+		return false
+	}
+	return g.guard.holds(g.body, g.read)
+}
+
+// is reports whether a file has the generation's content up to the read position.
+func (g *generation) is(b body) bool {
+	return g.id.sameHead(b) && g.glimpse.holds(b, int64(g.glimpse.Len)) && g.guard.holds(b, g.read)
 }
 
 // take bounds one read: at most max bytes, the last line's remains too if
@@ -147,7 +175,10 @@ func (g *generation) before(data, scratch []byte) ([]byte, bool) {
 	if g.read == 0 {
 		p := scratch[:min(len(data), checkBytes)]
 		n, _ := g.body.ReadAt(p, 0)
-		return nil, n == len(p) && bytes.Equal(p, data[:n])
+		return nil, n == len(p) && bytes.Equal(p, data[:n]) && g.intact()
+	}
+	if g.read < headBytes && !g.intact() {
+		return nil, false // short lines may be alike: the whole beginning tells more
 	}
 	if g.guard.Len == 0 {
 		return nil, true

@@ -2,14 +2,15 @@ package tail_test
 
 import (
 	"bytes"
-	"testing"
+	"compress/gzip"
+	"os"
 
 	"github.com/logdrive/logdrive/shipper/tail"
 )
 
 // hub takes batches as the real one does: a declaration or a chunk that does not fit fails the test.
 type hub struct {
-	t    *testing.T
+	t    fataler
 	data map[string]map[uint64][]byte
 	gens map[string][]*tail.Generation
 	miss []tail.Missing
@@ -18,7 +19,14 @@ type hub struct {
 	count map[string]int
 }
 
-func newHub(t *testing.T) *hub {
+// fataler is what ends a test: of testing or of rapid.
+type fataler interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func newHub(t fataler) *hub {
 	return &hub{t: t, data: map[string]map[uint64][]byte{}, gens: map[string][]*tail.Generation{},
 		local: map[string]map[uint64]tail.Generation{}, count: map[string]int{}}
 }
@@ -121,4 +129,34 @@ func (h *hub) all(source string) string {
 		b = append(b, h.data[source][uint64(i+1)]...)
 	}
 	return string(b)
+}
+
+// gzipFile packs a file as gzip(1) does: beside it, with its time, then it is removed.
+func gzipFile(t fataler, path string) {
+	t.Helper()
+	if err := packFile(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func packFile(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write(data)
+	z.Close()
+	if err := os.WriteFile(path+".gz", b.Bytes(), 0o644); err != nil {
+		return err
+	}
+	if err := os.Chtimes(path+".gz", st.ModTime(), st.ModTime()); err != nil {
+		return err
+	}
+	return os.Remove(path)
 }

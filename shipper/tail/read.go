@@ -108,7 +108,11 @@ func (s *source) finish(g *generation, ended bool) {
 		g.length = g.read
 		g.touch()
 	}
-	s.late = append(s.late, g)
+	if g.body != nil {
+		s.late = append(s.late, g)
+	} else if g.number != 0 {
+		s.past = append(s.past, g)
+	}
 }
 
 // read adds one run of a generation to the batch, its Open before it if it is the
@@ -192,7 +196,7 @@ func (s *source) previous(number uint64) int64 {
 // giveUp declares what is missing of a generation that is not found, once it is
 // sought for long enough. It reports what it said and whether the generation is done with.
 func (s *source) giveUp(g *generation, b *Batch, lim Limits, now time.Time) (int, bool) {
-	if !s.tailer.cfg.Once && now.Sub(g.sought) < s.tailer.cfg.Patience {
+	if s.scan || (!s.tailer.cfg.Once && now.Sub(g.sought) < s.tailer.cfg.Patience) {
 		return 0, false
 	}
 	to, lost := s.lost(g)

@@ -180,6 +180,7 @@ func (s *source) reconcile(found []entry, now time.Time) {
 	s.held = nil
 	rest = s.bindSought(rest, now)
 	rest = s.dropPast(rest, now)
+	rest = s.bindUnread(rest, now)
 	if len(rest) > 0 && s.verify(now) {
 		return // what seems new may be a copy of what was cut this very moment
 	}
@@ -224,6 +225,8 @@ func (s *source) openAll(rest []entry) ([]entry, error) {
 			if e.err == nil {
 				s.tailer.loose[e.held] = struct{}{}
 			}
+		} else if st, err := statFile(e.held.(*os.File)); err == nil {
+			e.st = st
 		}
 		opened = append(opened, e)
 	}
@@ -240,13 +243,17 @@ func (t *Tailer) closeLoose() {
 
 // needless reports whether a file can be left out without a look into it.
 func (s *source) needless(e entry) bool {
-	if size, ok := s.settled[e.st.inode()]; ok && (size == e.st.size || size < 0) {
+	size, settled := s.settled[e.st.inode()]
+	if size < 0 {
 		return true
 	}
 	for _, g := range s.queue {
 		if !g.sought.IsZero() && (g.id.sameInode(e.st) || g.reason == ReasonTruncated) {
 			return false
 		}
+	}
+	if settled && size == e.st.size {
+		return true
 	}
 	return (e.packed && s.first) || s.before(e)
 }
@@ -352,9 +359,15 @@ func (s *source) bind(g *generation, e entry, byContent bool, now time.Time) boo
 	if byContent && !s.telling(g, e) || !byContent && (e.packed || !g.id.sameInode(e.st)) {
 		return false
 	}
-	if e.st.size < g.seen && g.reason == ReasonTruncated || e.st.size < g.read || !g.id.sameHead(e.held) || !g.guard.holds(e.held, g.read) {
+	if e.st.size < g.seen && g.reason == ReasonTruncated || e.st.size < g.read || !g.is(e.held) {
 		return false
 	}
+	s.take(g, e, now)
+	return true
+}
+
+// take reads a sought generation on from the entry.
+func (s *source) take(g *generation, e entry, now time.Time) {
 	g.inode, g.path, g.packed = e.st.inode(), e.path, e.packed
 	g.sought = time.Time{}
 	g.attach(e.held)
@@ -363,26 +376,41 @@ func (s *source) bind(g *generation, e entry, byContent bool, now time.Time) boo
 	if e.path == s.path {
 		s.reached()
 	}
-	return true
+}
+
+// bindUnread finds the copy of a file that was cut before anything of it was
+// read: the one that is new, as long, and begins as that did.
+func (s *source) bindUnread(rest []entry, now time.Time) []entry {
+	for _, g := range s.queue {
+		if g.sought.IsZero() || g.number != 0 || g.reason != ReasonTruncated {
+			continue
+		}
+		i := slices.IndexFunc(rest, func(e entry) bool {
+			return e.err == nil && e.path != s.path && s.related(e) &&
+				e.st.size >= g.seen && g.glimpse.holds(e.held, int64(g.glimpse.Len))
+		})
+		if i >= 0 {
+			s.take(g, rest[i], now)
+			rest = slices.Delete(slices.Clone(rest), i, i+1)
+		}
+	}
+	return rest
 }
 
 // telling reports whether the content alone may say that the entry is the
 // generation: there must be enough of it, and more than a header that every file has.
 func (s *source) telling(g *generation, e entry) bool {
-	if g.number == 0 { // nothing of it was read: only its age and size can tell
-		return g.reason == ReasonTruncated && !e.packed && e.path != s.path && e.st.birth >= g.inode.birth && s.related(e)
-	}
-	if g.id.HeadLen < tellingHead || g.guard.Len == 0 || g.read < tellingHead {
+	if g.number == 0 || g.guard.Len == 0 || max(g.id.HeadLen, g.glimpse.Len, g.guard.Len) < tellingHead {
 		return false
 	}
-	return e.packed || g.id.Device != e.st.dev || g.reason == ReasonTruncated || g.read >= checkBytes
+	return e.path != s.path || g.id.Device != e.st.dev || g.read >= checkBytes
 }
 
 // dropPast leaves out the siblings that are shipped already. One that has
 // grown since is read on: a late writer.
 func (s *source) dropPast(rest []entry, now time.Time) []entry {
 	return slices.DeleteFunc(slices.Clone(rest), func(e entry) bool {
-		if e.err != nil || !(s.isPast(e, now) || s.isCopy(e)) {
+		if e.err != nil || !(s.isPast(e, now) || s.isCopy(e, rest)) {
 			return false
 		}
 		s.settled[e.st.inode()] = e.st.size
@@ -393,10 +421,10 @@ func (s *source) dropPast(rest []entry, now time.Time) []entry {
 func (s *source) isPast(e entry, now time.Time) bool {
 	for i, g := range slices.Backward(s.past) {
 		byInode := g.id.sameInode(e.st)
-		if !byInode && (g.guard.Len == 0 || e.st.size != g.read) {
+		if !byInode && (g.guard.Len == 0 || max(g.id.HeadLen, g.glimpse.Len, g.guard.Len) < tellingHead || e.st.size != g.read) {
 			continue
 		}
-		if e.st.size < g.read || !g.id.sameHead(e.held) || !g.guard.holds(e.held, g.read) {
+		if e.st.size < g.read || !g.is(e.held) {
 			continue
 		}
 		if byInode && e.st.size > g.read {
@@ -408,27 +436,36 @@ func (s *source) isPast(e entry, now time.Time) bool {
 	return false
 }
 
-// isCopy reports whether the entry has what a held generation has: while
-// that is held the copy is not needed. Should it be cut, the copy is looked at again.
-func (s *source) isCopy(e entry) bool {
+// isCopy reports whether the entry has what a file has that is held, or that
+// stands at the source's path. While that is so the copy is not needed; should the file be
+// cut, the copy is looked at again. A file that was packed is left out the same way.
+func (s *source) isCopy(e entry, rest []entry) bool {
 	if e.path == s.path || e.st.size == 0 {
 		return false
 	}
 	for _, g := range slices.Concat(s.queue, s.late) {
-		if g.body == nil || g.packed {
+		f, ok := g.body.(*os.File)
+		if !ok {
 			continue
 		}
-		if e.packed {
-			if st, err := statFile(g.body.(*os.File)); err != nil || st.size != e.st.size {
-				continue
-			}
-		}
-		if sameBytes(e.held, g.body, 0, min(e.st.size, headBytes)) &&
-			sameBytes(e.held, g.body, max(0, e.st.size-checkBytes), e.st.size) {
+		st, err := statFile(f)
+		if err == nil && (g.path == s.path || e.packed) && e.copies(entry{st: st, held: f}) {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(rest, func(o entry) bool {
+		return o.err == nil && !o.packed && (o.path == s.path || e.packed) && e.copies(o)
+	})
+}
+
+// copies reports whether e has the beginning of o, all of it if e is packed. A plain
+// copy is younger: an older file that begins alike is a generation before it.
+func (e entry) copies(o entry) bool {
+	if e.st.size > o.st.size || (e.packed && e.st.size != o.st.size) || (!e.packed && e.st.birth <= o.st.birth) {
+		return false
+	}
+	return sameBytes(e.held, o.held, 0, min(e.st.size, headBytes)) &&
+		sameBytes(e.held, o.held, max(0, e.st.size-checkBytes), e.st.size)
 }
 
 func sameBytes(a, b io.ReaderAt, from, to int64) bool {
@@ -535,9 +572,9 @@ func (s *source) reached() {
 	}
 }
 
-// older orders generations that were made since the last look: by birth, a
-// packed one by its time of last writing, which packing keeps. The file at the
-// source's own path is the newest.
+// older orders generations that were made since the last look by their time
+// of last writing, which packing keeps: the birth of a file that was cut since says
+// nothing of its content. The file at the source's own path is the newest.
 func (s *source) older(a, b entry) int {
 	if (a.path == s.path) != (b.path == s.path) {
 		if a.path == s.path {
@@ -545,15 +582,8 @@ func (s *source) older(a, b entry) int {
 		}
 		return -1
 	}
-	if c := cmp.Compare(a.made(), b.made()); c != 0 {
+	if c := cmp.Or(cmp.Compare(a.st.mtime, b.st.mtime), cmp.Compare(a.st.birth, b.st.birth)); c != 0 {
 		return c
 	}
 	return compareNames(filepath.Base(a.path), filepath.Base(b.path))
-}
-
-func (e entry) made() int64 {
-	if e.packed || e.st.birth == 0 {
-		return e.st.mtime
-	}
-	return e.st.birth
 }

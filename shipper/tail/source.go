@@ -79,11 +79,15 @@ func (s *source) look(now time.Time) {
 	if err == nil && !st.regular {
 		err = &fs.PathError{Op: "tail", Path: s.path, Err: errors.New("not a regular file")}
 	}
+	g := s.newest()
+	if g != nil && (err != nil || g.inode != st.inode()) {
+		s.lookHeld(g, now)
+		g = s.newest()
+	}
 	if err != nil {
 		s.lookedInVain(err, now)
 		return
 	}
-	g := s.newest()
 	switch {
 	case g != nil && g.inode == st.inode() && (g.sought.IsZero() || g.path == s.path):
 		s.lookAt(g, st, now)
