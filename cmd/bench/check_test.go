@@ -38,7 +38,7 @@ func archived(t *testing.T) (dir, logs, manifest, active string) {
 	if err := os.MkdirAll(filepath.Dir(active), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, part := range map[string][]byte{active + "%g00000001-000000000000000000": text[:half], active: text[half:]} {
+	for name, part := range map[string][]byte{active + "%00000001-000000000000000000": text[:half], active: text[half:]} {
 		if err := os.WriteFile(name, part, 0o644); err != nil {
 			t.Fatal(err)
 		}

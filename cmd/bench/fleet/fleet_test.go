@@ -86,7 +86,7 @@ func TestArchivedCountsBytes(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"a", "a%g00000001-000000000000000000"} {
+	for _, name := range []string{"a", "a%00000001-000000000000000000"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("12345"), 0o644); err != nil {
 			t.Fatal(err)
 		}

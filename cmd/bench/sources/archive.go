@@ -22,9 +22,9 @@ type Source struct {
 
 func (s Source) String() string { return s.Host + ":" + s.Path }
 
-// segment is the name of a part of a source that was rotated: NAME%gGENERATION-OFFSET, compressed or not. A '%' of the source's own
+// segment is the name of a part of a source that was rotated: NAME%GENERATION-OFFSET, compressed or not. A '%' of the source's own
 // name stands as %25, so sorted by name the segments of a source are in order.
-var segment = regexp.MustCompile(`^(.+)%g(\d{8,}-\d{18,})(\.gz|\.zst)?$`)
+var segment = regexp.MustCompile(`^(.+)%(\d{8,}-\d{18,})(\.gz|\.zst)?$`)
 
 // unfinished marks a file that is being compressed; the segment it is made from stands beside it.
 const unfinished = "%+"

@@ -55,15 +55,15 @@ func TestArchiveJoinsSegmentsInOrder(t *testing.T) {
 	dir := t.TempDir()
 	log := filepath.Join(dir, "hosts", "web1", "var", "log")
 	put(t, log+"/a.log", "7")
-	put(t, log+"/a.log%g00000001-000000000000000000.gz", "1")
-	put(t, log+"/a.log%g00000001-000000000000000001.zst", "2")
-	put(t, log+"/a.log%g00000002-000000000000000000", "3")
-	put(t, log+"/a.log%g00000002-000000000000000001", "4")
-	put(t, log+"/a.log%g00000002-000000000000000001.gz", "not yet")
-	put(t, log+"/a.log%g00000010-000000000000000000", "56")
+	put(t, log+"/a.log%00000001-000000000000000000.gz", "1")
+	put(t, log+"/a.log%00000001-000000000000000001.zst", "2")
+	put(t, log+"/a.log%00000002-000000000000000000", "3")
+	put(t, log+"/a.log%00000002-000000000000000001", "4")
+	put(t, log+"/a.log%00000002-000000000000000001.gz", "not yet")
+	put(t, log+"/a.log%00000010-000000000000000000", "56")
 	put(t, log+"/a%20b%25.log", "x")
-	put(t, log+"/gone%g00000001-000000000000000000", "y")
-	put(t, log+"/gone%g00000001-000000000000000000.gz%+", "half")
+	put(t, log+"/gone%00000001-000000000000000000", "y")
+	put(t, log+"/gone%00000001-000000000000000000.gz%+", "half")
 	put(t, log+"/gone%@/b", "b")
 	put(t, filepath.Join(dir, "hosts", "web%2F2", "z"), "z")
 
@@ -84,8 +84,8 @@ func TestArchiveJoinsSegmentsInOrder(t *testing.T) {
 func TestSkipPassesOverSegments(t *testing.T) {
 	dir := t.TempDir()
 	active := filepath.Join(dir, "hosts", "h", "a")
-	put(t, active+"%g00000001-000000000000000000", "012")
-	put(t, active+"%g00000002-000000000000000000.gz", "345")
+	put(t, active+"%00000001-000000000000000000", "012")
+	put(t, active+"%00000002-000000000000000000.gz", "345")
 	put(t, active, "678")
 	all, err := sources.Archive(dir)
 	if err != nil {
@@ -155,7 +155,7 @@ func TestOpenOfALiveArchiveMissesNothing(t *testing.T) {
 				return
 			default:
 			}
-			old := log + "%g00000001-" + strings.Repeat("0", 18)
+			old := log + "%00000001-" + strings.Repeat("0", 18)
 			os.Rename(log, old)
 			os.WriteFile(log, []byte("1"), 0o644)
 			os.Remove(log)
