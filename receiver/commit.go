@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -43,7 +44,7 @@ func (c *committer) run(ctx context.Context, in <-chan *group) error {
 		select {
 		case g, open := <-in:
 			if !open {
-				return c.moveFloor(ctx)
+				return cmp.Or(c.moveFloor(ctx), errStopped)
 			}
 			if err := c.commit(g); err != nil {
 				return err

@@ -32,6 +32,10 @@ func newKeeper(t *tenure) *keeper {
 }
 
 func (k *keeper) run(ctx context.Context) error {
+	var err error
+	if k.stream, err = k.js.Stream(ctx, k.layout.Stream(k.number)); err != nil {
+		return fmt.Errorf("open stream: %w", err)
+	}
 	tick := time.NewTicker(k.cfg.KeepEvery)
 	defer tick.Stop()
 	for {

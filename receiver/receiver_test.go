@@ -27,8 +27,8 @@ type running struct {
 
 func start(t *testing.T, hub *clustertest.Hub, dir string, change func(*receiver.Config)) *running {
 	t.Helper()
-	cfg := archive.DefaultConfig(dir)
-	cfg.Logger = clustertest.Logger(t)
+	cfg := archive.DefaultConfig()
+	cfg.Dir, cfg.Logger = dir, clustertest.Logger(t)
 	a, err := archive.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -115,12 +115,22 @@ func archived(t *testing.T, dir, host string, want []byte) {
 	path := filepath.Join(dir, "hosts", host, "var/log/app.log")
 	var got []byte
 	clustertest.Until(t, fmt.Sprintf("%s holds %d bytes", path, len(want)), func() bool {
-		got, _ = os.ReadFile(path)
+		got = segments(path)
 		return len(got) >= len(want)
 	})
 	if !bytes.Equal(got, want) {
 		t.Fatalf("%s differs from what was shipped: %d bytes, want %d", path, len(got), len(want))
 	}
+}
+
+// segments is a source as the archive has it: rotated segments, whose names sort, and then the active one.
+func segments(path string) (all []byte) {
+	rotated, _ := filepath.Glob(path + "%*")
+	for _, p := range append(rotated, path) {
+		data, _ := os.ReadFile(p)
+		all = append(all, data...)
+	}
+	return all
 }
 
 func TestArchivesInOrderAndGoesOnAfterARestart(t *testing.T) {
@@ -191,7 +201,7 @@ func TestStreamFullOfHeadsDrains(t *testing.T) {
 	want := map[string][]byte{}
 	for round := range 4 {
 		for _, a := range agents {
-			raw := bytes.Repeat(fmt.Appendf(nil, "%s round %d\n", a.host, round), 15000)[:180<<10]
+			raw := bytes.Repeat(fmt.Appendf(nil, "%s round %d\n", a.host, round), 15000)[:120<<10]
 			a.ship(raw)
 			want[a.host] = append(want[a.host], raw...)
 		}
@@ -242,7 +252,9 @@ func TestPurgeKeepsHeadsAndTables(t *testing.T) {
 
 func ledger(t *testing.T, dir string) []archive.Entry {
 	t.Helper()
-	a, err := archive.Open(archive.DefaultConfig(dir))
+	cfg := archive.DefaultConfig()
+	cfg.Dir = dir
+	a, err := archive.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

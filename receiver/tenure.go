@@ -126,7 +126,7 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	group, inner := errgroup.WithContext(life)
+	tasks, inner := errgroup.WithContext(life)
 	fetching, stop := context.WithCancel(inner)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
@@ -135,18 +135,19 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 		stream: t.stream, name: "archive-" + strconv.FormatUint(t.records.record.Epoch, 10), after: t.partition.Committed(),
 		healTo: t.records.record.Floor, pull: t.cfg.PullBytes, decoder: decoder, free: free,
 	}
-	group.Go(func() error {
+	tasks.Go(func() error {
 		if err := f.run(fetching, deliveries); ctx.Err() == nil {
 			return err
 		}
 		return nil
 	})
 	a := newAppender(t, free)
-	group.Go(func() error { return a.run(ctx, inner, deliveries, groups) })
+	tasks.Go(func() error { return a.run(ctx, inner, deliveries, groups) })
 	c := &committer{tenure: t}
-	group.Go(func() error { return c.run(inner, groups) })
-	group.Go(func() error { return newKeeper(t).run(inner) })
-	if err := group.Wait(); !errors.Is(err, errStopped) {
+	tasks.Go(func() error { return c.run(inner, groups) })
+	tasks.Go(func() error { return newKeeper(t).run(inner) })
+	// errStopped comes last: with it alone, everything that was appended is committed.
+	if err := tasks.Wait(); err != errStopped {
 		return err
 	}
 	return nil

@@ -93,11 +93,11 @@ func receive(ctx context.Context, c *cli.Context, p *process, nc *nats.Conn) err
 }
 
 func openArchive(c *cli.Context, p *process) (*archive.Archive, error) {
-	cfg := archive.DefaultConfig()
 	dir, err := absolute(c.String("archive"))
 	if err != nil {
 		return nil, err
 	}
+	cfg := archive.DefaultConfig()
 	cfg.Dir, cfg.SegmentAge, cfg.Compress, cfg.Retain = dir, c.Duration("segment-age"), c.String("compress"), c.Duration("retain")
 	cfg.Logger = p.log.With("component", "archive")
 	if cfg.SegmentBytes, err = size(c, "segment-size"); err != nil {
