@@ -1,0 +1,232 @@
+package e2e_test
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
+// T4: an archive restored from an old copy reads again what the hub still has.
+func TestArchiveRestoredWithinLookback(t *testing.T) {
+	slow(t)
+	s := startSite(t, options{receiver: []string{"--lookback", "24h"}})
+	src, idle := s.newSource("app.log"), s.newSource("idle.log")
+	src.lines(300)
+	idle.lines(10)
+	s.arrived(src, idle)
+	s.receiver.stop()
+	must(t, os.CopyFS(s.path("copy"), os.DirFS(s.archiveDir)))
+	s.receiver.start()
+	idle.lines(20)
+	for range 5 {
+		src.lines(500)
+		src.rename(5)
+	}
+	s.arrived(src, idle)
+	s.receiver.stop()
+	s.swapArchive("copy")
+	s.receiver.start()
+	src.lines(100)
+	s.settle(nil, src, idle)
+}
+
+// swapArchive puts another directory in the archive's place.
+func (s *site) swapArchive(with string) {
+	s.t.Helper()
+	must(s.t, os.RemoveAll(s.archiveDir))
+	must(s.t, os.Rename(s.path(with), s.archiveDir))
+}
+
+// T4: beyond the look-back the ledger names the very bytes that are gone, of idle sources too.
+func TestArchiveRestoredBeyondLookback(t *testing.T) {
+	slow(t)
+	s := startSite(t, options{receiver: []string{"--lookback", "1s"}})
+	src, idle := s.newSource("app.log"), s.newSource("idle.log")
+	src.lines(300)
+	idle.lines(10)
+	s.arrived(src, idle)
+	s.receiver.stop()
+	must(t, os.CopyFS(s.path("copy"), os.DirFS(s.archiveDir)))
+	kept, keptIdle := src.size(), idle.size()
+	s.receiver.start()
+	idle.lines(20)
+	for range 5 {
+		src.lines(500)
+		s.arrived(src, idle)
+	}
+	s.agent.stop()
+	v := s.view()
+	until(t, "all but the head is purged", func() bool {
+		_, info := v.stream(v.partition())
+		return info.State.Msgs == 1
+	})
+	s.receiver.stop()
+	from := firstKept(t, v, src.path)
+	s.swapArchive("copy")
+	s.receiver.start()
+	s.agent.start()
+	src.lines(100)
+	want := []gap{
+		{source: src.path, generation: 1, from: kept, to: from, reason: "archive-restored"},
+		{source: idle.path, generation: 1, from: keptIdle, to: idle.size(), reason: "archive-restored"},
+	}
+	s.settlesWithout(map[*source][2]int64{src: {kept, from}, idle: {keptIdle, idle.size()}}, want)
+}
+
+// firstKept is the offset of the first byte of a source that its stream still holds.
+func firstKept(t *testing.T, v *view, path string) int64 {
+	t.Helper()
+	for _, msg := range v.messages(v.partition()) {
+		b, err := wire.ParseBatch(msg.Header)
+		must(t, err)
+		for _, c := range b.Chunks {
+			if c.Source == path {
+				return c.Offset
+			}
+		}
+	}
+	t.Fatalf("the stream holds nothing of %s", path)
+	return 0
+}
+
+// settlesWithout is settle where the archive holds the sources, each of one generation, but for a range.
+func (s *site) settlesWithout(gone map[*source][2]int64, ledger []gap) {
+	s.t.Helper()
+	until(s.t, "the archive holds all but what is gone", func() bool {
+		s.alive()
+		for src, g := range gone {
+			if !bytes.Equal(s.allArchived(src), src.without(g)) {
+				return false
+			}
+		}
+		return true
+	})
+	s.agent.stop()
+	s.receiver.stop()
+	for src, g := range gone {
+		if !bytes.Equal(s.allArchived(src), src.without(g)) {
+			s.t.Errorf("%s: the archive does not hold all but [%d, %d)", src.path, g[0], g[1])
+		}
+	}
+	s.ledger(ledger)
+	s.invariants()
+	s.hub.stop()
+}
+
+func (s *site) allArchived(src *source) []byte {
+	s.t.Helper()
+	r, err := archived(s.archiveDir, src)
+	must(s.t, err)
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	must(s.t, err)
+	return data
+}
+
+// bytes is everything that was written.
+func (s *source) bytes() []byte {
+	r, done, err := s.want()
+	must(s.t, err)
+	defer done()
+	data, err := io.ReadAll(r)
+	must(s.t, err)
+	return data
+}
+
+// without is everything that was written but for a range.
+func (s *source) without(gone [2]int64) []byte {
+	all := s.bytes()
+	return append(all[:gone[0]:gone[0]], all[gone[1]:]...)
+}
+
+// An archive that is lost altogether: a new one takes over from the floor, and holds nothing that the old one holds.
+func TestArchiveLost(t *testing.T) {
+	slow(t)
+	for _, end := range []string{"stopped", "killed"} {
+		t.Run(end, func(t *testing.T) {
+			s := startSite(t, options{})
+			src := s.newSource("app.log")
+			src.lines(1000)
+			s.arrived(src)
+			if end == "killed" {
+				s.receiver.kill()
+			} else {
+				s.receiver.stop()
+			}
+			src.lines(100)
+			old := s.path("old")
+			must(t, os.Rename(s.archiveDir, old))
+			s.receiver.start()
+			src.lines(200)
+			src.rename(0)
+			src.lines(300)
+			joined := func() []byte {
+				first, err := archived(old, src)
+				must(t, err)
+				defer first.Close()
+				data, err := io.ReadAll(first)
+				must(t, err)
+				return append(data, s.allArchived(src)...)
+			}
+			until(t, "old and new archive hold all", func() bool { return bytes.Equal(joined(), src.bytes()) })
+			s.agent.stop()
+			s.receiver.stop()
+			if !bytes.Equal(joined(), src.bytes()) {
+				t.Error("old and new archive differ from the source")
+			}
+			if r := s.view().record(s.view().partition()); r.Epoch != 2 {
+				t.Errorf("the record is at epoch %d, want 2", r.Epoch)
+			}
+			s.ledger(nil)
+			s.invariants(old)
+		})
+	}
+}
+
+// The lost archive comes back, and goes, and comes: each takes over from the other's floor.
+func TestArchivesTakeTurns(t *testing.T) {
+	slow(t)
+	r := random(t)
+	s := startSite(t, options{})
+	src := s.newSource("app.log")
+	dirs := []string{s.path("archive"), s.path("b"), s.path("c")}
+	var joined []byte
+	for turn := range length(8) {
+		dir := dirs[turn%3]
+		if turn >= 3 {
+			dir = dirs[r.IntN(3)]
+		}
+		s.receiver.stop()
+		s.archiveIn(dir)
+		before := len(s.allArchived(src))
+		s.receiver.start()
+		src.lines(100 + r.IntN(500))
+		until(t, "the archive holds what is new", func() bool {
+			s.alive()
+			return int64(len(joined)+len(s.allArchived(src))-before) >= src.size()
+		})
+		joined = append(joined, s.allArchived(src)[before:]...)
+	}
+	s.agent.stop()
+	s.receiver.stop()
+	if !bytes.Equal(joined, src.bytes()) {
+		t.Error("all archives together differ from the source")
+	}
+	for _, dir := range dirs {
+		if l := readLedger(t, dir); len(l) > 0 {
+			t.Errorf("ledger of %s holds %v", dir, l)
+		}
+	}
+	s.archiveDir = dirs[0]
+	s.invariants(dirs[1:]...)
+}
+
+// archiveIn makes the receiver write another archive from its next start on.
+func (s *site) archiveIn(dir string) {
+	s.receiver.args[slices.Index(s.receiver.args, "--archive")+1] = dir
+	s.archiveDir = dir
+}

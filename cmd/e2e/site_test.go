@@ -1,0 +1,137 @@
+package e2e_test
+
+import (
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/logdrive/logdrive/cluster/clustertest"
+)
+
+const host = "web1.example.com"
+
+// site is one logdrive: hub, receiver and agent as processes, with a proxy between each and the hub.
+type site struct {
+	t                    testing.TB
+	dir                  string
+	hub, receiver, agent *role
+	leaf, client         *clustertest.Proxy
+	clientURL, leafURL   string // of the hub itself
+	storeDir, archiveDir string
+	stateDir             string
+}
+
+// options are further flags; the defaults are chosen so that rotation, purges and commits happen often.
+type options struct {
+	hub, receiver, agent []string
+	store, archive       string // directories; "": below the site's
+	state                string
+	paths                []string // "": everything below logs/
+}
+
+// newSite makes a site where nothing runs yet.
+func newSite(t testing.TB, o options) *site {
+	t.Helper()
+	s := &site{t: t, dir: tempDir(t)}
+	must(t, os.MkdirAll(s.path("logs"), 0o755))
+	if o.store == "" {
+		o.store = s.path("store")
+	}
+	if o.archive == "" {
+		o.archive = s.path("archive")
+	}
+	if o.state == "" {
+		o.state = s.path("state")
+	}
+	if o.paths == nil {
+		o.paths = []string{s.path("logs/*.log")}
+	}
+	s.storeDir, s.archiveDir, s.stateDir = o.store, o.archive, o.state
+	client, leaf := freePort(t), freePort(t)
+	s.clientURL, s.leafURL = "nats://"+client, "nats-leaf://"+leaf
+	s.client, s.leaf = clustertest.StartProxy(t, client), clustertest.StartProxy(t, leaf)
+	secret := filepath.Join(o.store, "secret")
+	s.hub = newRole(t, s.dir, "hub", append([]string{
+		"--store", o.store, "--listen", client, "--leaf-listen", leaf,
+		"--partitions", "2", "--stream-size", "16MiB",
+	}, o.hub...)...)
+	s.receiver = newRole(t, s.dir, "receiver", append([]string{
+		"--hub", s.client.Client(), "--secret", secret, "--archive", o.archive,
+		"--lookback", "1s", "--segment-size", "1MiB",
+	}, o.receiver...)...)
+	s.agent = newRole(t, s.dir, "agent", append(append([]string{
+		"--hub", s.leaf.Leaf(), "--secret", secret, "--host", host, "--state", o.state,
+	}, o.agent...), o.paths...)...)
+	return s
+}
+
+// startSite makes a site and waits until all of it runs.
+func startSite(t testing.TB, o options) *site {
+	t.Helper()
+	s := newSite(t, o)
+	s.hub.start().ready()
+	s.receiver.start().ready()
+	s.agent.start().ready()
+	return s
+}
+
+func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
+
+// roles in the order of a line's way; they are stopped in the order agent, receiver, hub.
+func (s *site) roles() []*role { return []*role{s.agent, s.hub, s.receiver} }
+
+// alive fails the test if a process has ended by itself.
+func (s *site) alive() {
+	s.t.Helper()
+	for _, r := range s.roles() {
+		r.alive()
+	}
+}
+
+// heal starts what does not run, thaws and releases everything.
+func (s *site) heal() {
+	s.t.Helper()
+	for _, p := range []*clustertest.Proxy{s.leaf, s.client} {
+		p.Heal()
+		p.Release()
+	}
+	for _, r := range s.roles() {
+		if !r.running() {
+			r.start()
+		}
+		r.thaw()
+	}
+}
+
+// settle brings everything to rest: sources are archived whole, all ends cleanly, archive and sources are equal, the invariants hold and the ledger holds the
+// wanted entries.
+func (s *site) settle(ledger []gap, sources ...*source) {
+	s.t.Helper()
+	s.arrived(sources...)
+	s.agent.stop()
+	s.receiver.stop()
+	if s.t.Failed() {
+		s.t.FailNow()
+	}
+	s.equal(sources...)
+	s.ledger(ledger)
+	s.invariants()
+	s.hub.stop()
+}
+
+// freePort finds a port below those that the system gives away by itself, so that nobody takes it while its owner is dead.
+func freePort(t testing.TB) string {
+	t.Helper()
+	for range 1000 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+rand.IntN(18000)))
+		if l, err := net.Listen("tcp", address); err == nil {
+			must(t, l.Close())
+			return address
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}

@@ -1,0 +1,122 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/logdrive/logdrive/cluster"
+	"github.com/logdrive/logdrive/cluster/wire"
+	"github.com/logdrive/logdrive/receiver/handover"
+)
+
+// view looks at a running hub from the account of the streams.
+type view struct {
+	t      testing.TB
+	ctx    context.Context
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	bucket jetstream.KeyValue
+	layout wire.Layout
+}
+
+// view connects to the hub itself, past the proxy.
+func (s *site) view() *view {
+	s.t.Helper()
+	secret, err := os.ReadFile(filepath.Join(s.storeDir, "secret"))
+	must(s.t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	v := &view{t: s.t, ctx: ctx}
+	s.t.Cleanup(cancel)
+	until(s.t, "the hub lets us look", func() bool {
+		v.nc, err = cluster.Connect(s.clientURL, strings.TrimSpace(string(secret)))
+		return err == nil && v.nc.IsConnected()
+	})
+	s.t.Cleanup(v.nc.Close)
+	v.js, err = jetstream.New(v.nc)
+	must(s.t, err)
+	v.bucket, err = v.js.KeyValue(ctx, wire.Bucket)
+	must(s.t, err)
+	if !v.get(wire.LayoutKey, &v.layout) {
+		s.t.Fatal("the hub has no layout")
+	}
+	return v
+}
+
+// get reads a key of the bucket, and reports whether it is there.
+func (v *view) get(key string, into any) bool {
+	v.t.Helper()
+	entry, err := v.bucket.Get(v.ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return false
+	}
+	must(v.t, err)
+	must(v.t, json.Unmarshal(entry.Value(), into))
+	return true
+}
+
+func (v *view) record(partition int) handover.Record {
+	v.t.Helper()
+	var r handover.Record
+	v.get(wire.RecordKey(v.layout.Number, partition), &r)
+	return r
+}
+
+func (v *view) table(stream, host string) wire.Table {
+	v.t.Helper()
+	entry, err := v.bucket.Get(v.ctx, wire.TableKey(stream, host))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return wire.Table{}
+	}
+	must(v.t, err)
+	table, err := wire.DecodeTable(entry.Value())
+	must(v.t, err)
+	return table
+}
+
+func (v *view) stream(partition int) (jetstream.Stream, *jetstream.StreamInfo) {
+	v.t.Helper()
+	stream, err := v.js.Stream(v.ctx, v.layout.Stream(partition))
+	must(v.t, err)
+	info, err := stream.Info(v.ctx, jetstream.WithSubjectFilter(">"))
+	must(v.t, err)
+	return stream, info
+}
+
+// partition of the site's host.
+func (v *view) partition() int { return wire.Partition(host, v.layout.Partitions) }
+
+// head is the sequence of the host's last batch; 0: none.
+func (v *view) head() uint64 {
+	v.t.Helper()
+	stream, _ := v.stream(v.partition())
+	msg, err := stream.GetLastMsgForSubject(v.ctx, wire.PartSubject(v.layout.Number, v.partition(), host))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0
+	}
+	must(v.t, err)
+	return msg.Sequence
+}
+
+// messages reads everything a stream holds, in order.
+func (v *view) messages(partition int) []*jetstream.RawStreamMsg {
+	v.t.Helper()
+	stream, info := v.stream(partition)
+	var all []*jetstream.RawStreamMsg
+	for seq := info.State.FirstSeq; seq != 0 && seq <= info.State.LastSeq; seq++ {
+		msg, err := stream.GetMsg(v.ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // purged
+		}
+		must(v.t, err)
+		all = append(all, msg)
+	}
+	return all
+}
