@@ -6,7 +6,8 @@
 // costs another look at the files, never a byte.
 //
 // The walk: tail gives the generations that changed, Save writes them with the chain they belong to in one durable transaction (store.go, entry.go),
-// Load gives them back after a restart. Open verifies every page first (verify.go) and moves a damaged store aside.
+// Load gives them back after a restart. Every value carries a sum (seal.go). Open reads the store that it finds without relying on it (verify.go), goes on with a fresh copy,
+// and moves a damaged one aside.
 //
-// One process holds a store at a time, by bbolt's file lock; one goroutine uses it.
+// One process holds a store at a time, by a lock on the state directory (lock.go); one goroutine uses it.
 package checkpoint

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/logdrive/logdrive/shipper/tail"
 )
@@ -26,9 +25,6 @@ const version = 1
 
 // keep is how many generations of a source are remembered; as many as in the hub's tables.
 const keep = 64
-
-// lockWait is how long Open waits for another process to let go of the store.
-const lockWait = time.Second
 
 // ErrInUse says that another process has the state directory.
 var ErrInUse = errors.New("the state directory is in use by another logdrive agent; stop it, or choose another --state")
@@ -58,6 +54,7 @@ type Chain struct {
 // Store remembers the acknowledged positions of one agent. One goroutine uses it.
 type Store struct {
 	db     *bbolt.DB
+	lock   *os.File
 	writer string
 }
 
@@ -67,33 +64,46 @@ func Open(dir, host string, log *slog.Logger) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
+	held, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
 	path := filepath.Join(dir, FileName)
 	s, err := open(path, host)
-	if err == nil || !errors.Is(err, errDamaged) {
-		return s, err
+	if errors.Is(err, errDamaged) {
+		s, err = openAnew(path, host, err, log)
 	}
+	if err != nil {
+		return nil, errors.Join(err, held.Close())
+	}
+	s.lock = held
+	return s, nil
+}
+
+// openAnew moves the damaged store aside, for people to look at, and begins another.
+func openAnew(path, host string, damage error, log *slog.Logger) (*Store, error) {
 	aside := path + ".damaged-" + strconv.FormatInt(time.Now().UnixNano(), 10)
-	log.Warn("checkpoint is damaged; starting a new one, positions come from the hub", "path", path, "moved", aside, "err", err)
+	log.Warn("checkpoint is damaged; starting a new one, positions come from the hub", "path", path, "moved", aside, "err", damage)
 	if err := os.Rename(path, aside); err != nil {
 		return nil, fmt.Errorf("move damaged checkpoint aside: %w", err)
 	}
 	return open(path, host)
 }
 
+// open puts a fresh store in the place of the one at path, once it is known to be good. Should power fail before the new name is durable, the old one is
+// still there.
 func open(path, host string) (*Store, error) {
-	if err := verify(path); err != nil {
-		return nil, err
-	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("open checkpoint %s: %w", path, ErrInUse)
-	case err != nil:
+	db, err := renew(path+".new", path)
+	if err != nil {
 		return nil, fmt.Errorf("open checkpoint %s: %w", path, err)
 	}
 	s := &Store{db: db}
-	if err := db.Update(func(tx *bbolt.Tx) error { return s.found(tx, host) }); err != nil {
-		return nil, errors.Join(fmt.Errorf("open checkpoint %s: %w", path, err), db.Close())
+	err = db.Update(func(tx *bbolt.Tx) error { return s.found(tx, host) })
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open checkpoint %s: %w", path, err), db.Close(), os.Remove(path+".new"))
 	}
 	return s, nil
 }
@@ -113,17 +123,22 @@ func (s *Store) found(tx *bbolt.Tx, host string) error {
 	if v := string(meta.Get(versionKey)); v != strconv.Itoa(version) {
 		return fmt.Errorf("%w (layout %s, this is %d)", ErrVersion, v, version)
 	}
-	if h := string(meta.Get(hostKey)); h != host {
+	h, err := get(meta, hostKey)
+	if err != nil {
+		return err
+	}
+	if string(h) != host {
 		return fmt.Errorf("%w: it is of %q, this agent is %q", ErrOtherHost, h, host)
 	}
-	s.writer = string(meta.Get(writerKey))
-	return nil
+	writer, err := get(meta, writerKey)
+	s.writer = string(writer)
+	return err
 }
 
 func (s *Store) make(meta *bbolt.Bucket, host string) error {
 	s.writer = rand.Text()
 	return errors.Join(meta.Put(versionKey, []byte(strconv.Itoa(version))),
-		meta.Put(hostKey, []byte(host)), meta.Put(writerKey, []byte(s.writer)))
+		put(meta, hostKey, []byte(host)), put(meta, writerKey, []byte(s.writer)))
 }
 
 // Writer is the random id of the state directory.
@@ -134,12 +149,20 @@ func (s *Store) Load() (Chain, []tail.Generation, error) {
 	var chain Chain
 	var known []tail.Generation
 	err := s.db.View(func(tx *bbolt.Tx) error {
-		if data := tx.Bucket(metaBucket).Get(chainKey); data != nil {
+		data, err := get(tx.Bucket(metaBucket), chainKey)
+		if err != nil {
+			return err
+		}
+		if data != nil {
 			if err := json.Unmarshal(data, &chain); err != nil {
 				return fmt.Errorf("chain: %w", err)
 			}
 		}
-		return tx.Bucket(generationBucket).ForEach(func(k, v []byte) error {
+		return tx.Bucket(generationBucket).ForEach(func(k, sealed []byte) error {
+			v, err := unseal(k, sealed)
+			if err != nil {
+				return err
+			}
 			g, err := decode(k, v)
 			known = append(known, g)
 			return err
@@ -158,7 +181,7 @@ func (s *Store) Save(chain Chain, changed []tail.Generation) error {
 		return fmt.Errorf("write checkpoint: %w", err)
 	}
 	err = s.db.Update(func(tx *bbolt.Tx) error {
-		if err := tx.Bucket(metaBucket).Put(chainKey, data); err != nil {
+		if err := put(tx.Bucket(metaBucket), chainKey, data); err != nil {
 			return err
 		}
 		return saveGenerations(tx.Bucket(generationBucket), changed)
@@ -175,7 +198,7 @@ func saveGenerations(b *bbolt.Bucket, changed []tail.Generation) error {
 		if err != nil {
 			return err
 		}
-		if err := b.Put(k, v); err != nil {
+		if err := put(b, k, v); err != nil {
 			return err
 		}
 		if g.Number <= keep {
@@ -189,7 +212,7 @@ func saveGenerations(b *bbolt.Bucket, changed []tail.Generation) error {
 }
 
 // Close lets go of the store.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return errors.Join(s.db.Close(), s.lock.Close()) }
 
 // key is the source, a NUL (which no path holds) and the number: the generations of a source stand together, in order.
 func key(source string, number uint64) []byte {
