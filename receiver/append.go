@@ -35,8 +35,9 @@ func newAppender(t *tenure, free chan<- []byte) *appender {
 // run appends until ctx ends, and hands over what is left then. inner ends when another goroutine of the tenure failed.
 func (a *appender) run(ctx, inner context.Context, in <-chan *delivery, out chan<- *group) error {
 	defer close(out)
-	tick := time.NewTimer(0)
+	tick, tables := time.NewTimer(0), time.NewTicker(a.cfg.TableEvery)
 	defer tick.Stop()
+	defer tables.Stop()
 	for {
 		if a.ready == nil && a.due() {
 			a.cut(len(in) == 0)
@@ -61,6 +62,8 @@ func (a *appender) run(ctx, inner context.Context, in <-chan *delivery, out chan
 		case hosts := <-a.wanted:
 			a.snapshot(hosts)
 		case <-tick.C:
+		case <-tables.C: // of hosts that are quiet now
+			a.collectTables()
 		case <-ctx.Done():
 			return a.finish(inner, out)
 		case <-inner.Done():

@@ -160,18 +160,25 @@ func (k *keeper) purge(ctx context.Context, bound uint64, demand bool) error {
 			return err
 		}
 	}
-	switch {
-	case !demand:
-		return nil
-	case len(lagging) == 0:
-		return k.shrinkHeads(ctx, info.State.Subjects)
+	if demand && len(lagging) == 0 {
+		lagging, err = k.shrinkHeads(ctx, info.State.Subjects)
+	}
+	if demand {
+		k.want(ctx, lagging)
+	}
+	return err
+}
+
+// want asks the appender for the tables of hosts. One that is busy with a full disk is asked again at the next look.
+func (k *keeper) want(ctx context.Context, hosts []string) {
+	if len(hosts) == 0 {
+		return
 	}
 	select {
-	case k.wanted <- lagging:
+	case k.wanted <- hosts:
 	case <-ctx.Done():
 	case <-time.After(k.cfg.KeepEvery):
 	}
-	return nil
 }
 
 // purgeBelow removes the messages of a subject before the given sequence. The server takes a purge up to sequence 0 for one of everything.

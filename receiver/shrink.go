@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -19,52 +20,63 @@ const headRoom = 4 << 20
 // shrinkHeads makes room in a stream that is full of heads alone, which no purge may touch: with many hosts and a small stream nothing could be published any
 // more. Each archived head is followed by a marker, which is the head from then on, and goes. The agent of that host finds the chain one link further at its
 // next publish, and says hello.
-func (k *keeper) shrinkHeads(ctx context.Context, subjects map[string]uint64) error {
+//
+// It returns the hosts whose tables do not cover their heads yet.
+func (k *keeper) shrinkHeads(ctx context.Context, subjects map[string]uint64) (lagging []string, err error) {
 	shrunk := 0
 	for subject := range subjects {
 		host, err := wire.HostOfPart(subject)
 		if err != nil {
 			continue
 		}
-		ok, err := k.shrinkHead(ctx, host, subject)
+		err = k.shrinkHead(ctx, host, subject)
 		if isAPI(err, codeStreamFull) {
 			if err := k.resize(ctx, headRoom); err != nil {
-				return err
+				return lagging, err
 			}
-			ok, err = k.shrinkHead(ctx, host, subject)
+			err = k.shrinkHead(ctx, host, subject)
 		}
-		if err != nil {
-			return err
-		}
-		if ok {
+		switch {
+		case errors.Is(err, errNotCovered):
+			lagging = append(lagging, host)
+		case err != nil:
+			return lagging, err
+		default:
 			shrunk++
 		}
 	}
-	if shrunk > 0 {
-		k.log.Info("stream was full of heads; made room", "hosts", shrunk)
-	}
-	return k.resize(ctx, 0)
+	k.log.Info("stream was full of heads", "shrunk", shrunk, "lagging", len(lagging))
+	return lagging, k.resize(ctx, 0)
 }
 
-// shrinkHead puts a marker behind the head of a host, if its table covers the head: that is what the expectation asks.
-func (k *keeper) shrinkHead(ctx context.Context, host, subject string) (bool, error) {
+// errNotCovered says that a host's table does not cover its head.
+var errNotCovered = errors.New("the table does not cover the head")
+
+// shrinkHead puts a marker behind the head of a host, unless it is one already. The expectation asks whether the table covers the head.
+func (k *keeper) shrinkHead(ctx context.Context, host, subject string) error {
 	table, revision, err := k.readTable(ctx, host)
-	if err != nil || table.Sequence == 0 || k.markers[host] >= table.Sequence {
-		return false, err
+	if err != nil {
+		return err
 	}
 	k.tables[host] = tableState{revision, table.Sequence}
+	if k.markers[host] >= table.Sequence && table.Sequence != 0 {
+		return nil
+	}
+	if table.Sequence == 0 {
+		return errNotCovered
+	}
 	marker := wire.Batch{Writer: table.Writer, Number: table.Number, Sum: wire.Sum(nil)}
 	msg := &nats.Msg{Subject: subject, Header: nats.Header{}}
 	marker.Put(msg.Header)
 	ack, err := k.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(table.Sequence), jetstream.WithRetryAttempts(0))
 	if isAPI(err, codeWrongLastSequence) {
-		return false, nil
+		return errNotCovered
 	}
 	if err != nil {
-		return false, fmt.Errorf("put a marker behind the head of %s: %w", host, err)
+		return fmt.Errorf("put a marker behind the head of %s: %w", host, err)
 	}
 	k.markers[host] = ack.Sequence
-	return true, k.purgeBelow(ctx, subject, ack.Sequence)
+	return k.purgeBelow(ctx, subject, ack.Sequence)
 }
 
 // resize sets the stream's limit to its founding size and some more. Lowering it never deletes: a stream that discards new messages keeps what it has (measured).
