@@ -46,6 +46,7 @@ type generation struct {
 	behind time.Time // since when there are bytes that are not acknowledged
 	sought time.Time // since when its body is sought; zero: it is not
 	reason string    // what to say if it is not found
+	cut    bool      // its file held something else before
 	// attended: it was looked at until just before it went, so that not more is lost than was seen.
 	attended bool
 	changed  bool // since Known was last called
@@ -77,7 +78,7 @@ func (g *generation) sees(size int64) {
 // peek remembers how the file begins: more than its identity says if that was
 // taken when the file was short.
 func (g *generation) peek() {
-	if g.packed || g.glimpse.Len == headBytes || int64(g.glimpse.Len) == g.size {
+	if g.packed || g.glimpse.Len == headBytes || int64(g.glimpse.Len) >= g.size || !g.intact() {
 		return
 	}
 	p := make([]byte, min(g.size, headBytes))

@@ -313,20 +313,21 @@ func (s *source) verify(now time.Time) bool {
 	return false
 }
 
+// dropHeld leaves out what is held and notes what it is called now; what was not
+// found has no name any more.
 func (s *source) dropHeld(found []entry) []entry {
-	held := map[inode]*generation{}
+	paths := map[inode]string{}
+	for _, e := range found {
+		paths[e.st.inode()] = e.path
+	}
+	held := map[inode]bool{}
 	for _, g := range slices.Concat(s.queue, s.late) {
 		if g.sought.IsZero() {
-			held[g.inode] = g
+			held[g.inode] = true
+			g.path = paths[g.inode]
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(found), func(e entry) bool {
-		g := held[e.st.inode()]
-		if g != nil {
-			g.path = e.path
-		}
-		return g != nil
-	})
+	return slices.DeleteFunc(slices.Clone(found), func(e entry) bool { return held[e.st.inode()] })
 }
 
 // bindSought gives sought generations their content, newest first: where one
@@ -491,26 +492,31 @@ func (s *source) before(e entry) bool {
 	return s.began != 0 && e.st.mtime < s.began && e.held == nil
 }
 
-// addNew queues what nobody knows as new generations. The one that stands
-// at the source's path stays the last.
+// addNew queues what nobody knows as new generations. A file that was cut and is not read
+// yet takes its place among them by its new content.
 func (s *source) addNew(rest []entry, now time.Time) {
-	slices.SortStableFunc(rest, s.older)
-	var last []*generation
-	if n := s.newest(); n != nil && n.path == s.path && !slices.ContainsFunc(rest, func(e entry) bool { return e.path == s.path }) {
-		last = []*generation{n}
-		s.queue = s.queue[:len(s.queue)-1]
-	}
+	var news []*generation
 	for _, e := range rest {
 		switch {
 		case !s.related(e) || s.isAnothers(e, now):
-		case e.st.size == 0 && e.err == nil && e.path != s.path:
+		case e.err != nil:
+			s.lock(e, now)
+		case e.st.size == 0 && e.path != s.path:
 			s.awaitFilled(e, now)
 		default:
-			s.addGeneration(e, now)
+			news = append(news, s.newGeneration(e, now))
 		}
 	}
-	s.queue = append(s.queue, last...)
 	s.first = false
+	if len(news) == 0 {
+		return
+	}
+	for n := s.newest(); n != nil && n.number == 0 && n.sought.IsZero() && (n.cut || n.path == s.path); n = s.newest() {
+		news = append(news, n)
+		s.queue = s.queue[:len(s.queue)-1]
+	}
+	slices.SortStableFunc(news, s.older)
+	s.queue = append(s.queue, news...)
 }
 
 // awaitFilled leaves an empty sibling alone: it may be a copy that is being made. If
@@ -521,13 +527,14 @@ func (s *source) awaitFilled(e entry, now time.Time) {
 	}
 }
 
-func (s *source) addGeneration(e entry, now time.Time) {
-	if e.err != nil {
-		s.locked[e.st.inode()] = e
-		s.setFault(e.err)
-		s.rescan = now.Add(retry)
-		return
-	}
+// lock remembers a file that cannot be read now, and that it is to be tried again.
+func (s *source) lock(e entry, now time.Time) {
+	s.locked[e.st.inode()] = e
+	s.setFault(e.err)
+	s.rescan = now.Add(retry)
+}
+
+func (s *source) newGeneration(e entry, now time.Time) *generation {
 	delete(s.locked, e.st.inode())
 	if e.path == s.path {
 		s.reached()
@@ -536,7 +543,7 @@ func (s *source) addGeneration(e entry, now time.Time) {
 	g.attach(e.held)
 	g.look(e.st, now)
 	g.sees(e.st.size)
-	s.queue = append(s.queue, g)
+	return g
 }
 
 // isAnothers reports whether the file belongs to the source that had it first.
@@ -575,14 +582,14 @@ func (s *source) reached() {
 // older orders generations that were made since the last look by their time
 // of last writing, which packing keeps: the birth of a file that was cut since says
 // nothing of its content. The file at the source's own path is the newest.
-func (s *source) older(a, b entry) int {
+func (s *source) older(a, b *generation) int {
 	if (a.path == s.path) != (b.path == s.path) {
 		if a.path == s.path {
 			return 1
 		}
 		return -1
 	}
-	if c := cmp.Or(cmp.Compare(a.st.mtime, b.st.mtime), cmp.Compare(a.st.birth, b.st.birth)); c != 0 {
+	if c := cmp.Or(cmp.Compare(a.mtime, b.mtime), cmp.Compare(a.inode.birth, b.inode.birth)); c != 0 {
 		return c
 	}
 	return compareNames(filepath.Base(a.path), filepath.Base(b.path))

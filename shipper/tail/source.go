@@ -169,7 +169,7 @@ func (s *source) reopen(g *generation, now time.Time) {
 // overwritten starts the next generation in the same file. The bytes of g that
 // were not read are sought in a copy (copytruncate); what is in no copy is lost.
 func (s *source) overwritten(g *generation, now time.Time) {
-	next := &generation{src: s, inode: g.inode, path: g.path, body: g.body, length: -1, grew: now}
+	next := &generation{src: s, inode: g.inode, path: g.path, body: g.body, length: -1, grew: now, cut: true}
 	g.body = nil
 	if next.body == nil {
 		if f, st, err := openFile(g.path); err == nil && st.inode() == g.inode {
