@@ -12,8 +12,11 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+// ErrUnreachable says that no hub answered: it may later.
+var ErrUnreachable = errors.New("no hub answers")
+
 // Connect joins a hub that runs elsewhere, as a receiver: url is nats://host:port. A connection that breaks is made again for as long as it is not
-// closed; a first one that fails is an error that says what to do. Later options win over the usual ones.
+// closed; a first one that fails is an error that says what to do, and wraps ErrUnreachable if trying again may help. Later options win over the usual ones.
 func Connect(hub, secret string, opts ...nats.Option) (*nats.Conn, error) {
 	if err := checkClientURL(hub); err != nil {
 		return nil, err
@@ -46,9 +49,9 @@ func explainConnect(hub string, err error) error {
 	case errors.Is(err, nats.ErrAuthorization):
 		return fmt.Errorf("connect to hub %s: it refuses the secret: use the one in <store>/secret of that hub, and its client listener, not the one for agents: %w", hub, err)
 	case errors.Is(err, nats.ErrNoServers):
-		return fmt.Errorf("connect to hub %s: %w", hub, dialFault(hub, err))
+		err = dialFault(hub, err)
 	}
-	return fmt.Errorf("connect to hub %s: %w", hub, err)
+	return fmt.Errorf("connect to hub %s: %w: %w", hub, ErrUnreachable, err)
 }
 
 // dialFault finds out why nobody answers: the client keeps that to itself.

@@ -147,3 +147,17 @@ func TestStopsAndStarts(t *testing.T) {
 		t.Error(fmt.Errorf("a process panicked"))
 	}
 }
+
+// The order in which the processes are started does not matter, nor does a restart of the hub before the others are up.
+func TestStartsInAnyOrder(t *testing.T) {
+	s := newSite(t, options{})
+	src := s.newSource("app.log")
+	src.lines(100)
+	s.hub.start().ready()
+	s.hub.stop()
+	s.agent.start()
+	s.receiver.start()
+	until(t, "the receiver waits for the hub", func() bool { s.alive(); return s.receiver.logged("hub is not reached") })
+	s.hub.start()
+	s.settle(nil, src)
+}

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +18,7 @@ type role struct {
 	t     testing.TB
 	name  string
 	args  []string
+	user  []string // command that runs it as another user; empty: as this one
 	log   string // file: standard output and error of all its processes
 	ports string // file
 	proc  *proc.Process
@@ -46,7 +48,8 @@ func (r *role) start() *role {
 		r.t.Fatalf("%s runs already", r.name)
 	}
 	var err error
-	r.proc, err = proc.Start(r.name, r.log, binary(r.t), r.args...)
+	command := append(append(slices.Clone(r.user), binary(r.t)), r.args...)
+	r.proc, err = proc.Start(r.name, r.log, command[0], command[1:]...)
 	must(r.t, err)
 	return r
 }
@@ -93,8 +96,10 @@ func (r *role) kill() {
 func (r *role) stop() {
 	r.t.Helper()
 	r.alive()
+	start := time.Now()
 	must(r.t, r.proc.Stop(patience))
 	r.proc = nil
+	r.t.Logf("%s stopped in %s", r.name, time.Since(start).Round(time.Millisecond))
 }
 
 // ends waits until it ends by itself and gives its error.

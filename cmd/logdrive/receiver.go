@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/urfave/cli/v2"
@@ -64,16 +66,41 @@ func receiveFrom(c *cli.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	nc, err := cluster.Connect(c.String("hub"), secret)
-	if err != nil {
-		return err
-	}
 	group, ctx := errgroup.WithContext(c.Context)
+	ctx, end := context.WithCancel(ctx)
 	group.Go(func() error { return p.serve(ctx) })
-	group.Go(func() error { return receive(ctx, c, p, nc) })
-	group.Go(func() error { return p.announce(ports{}) })
+	group.Go(func() error {
+		defer end()
+		nc, err := connect(ctx, c.String("hub"), secret, p.log)
+		if err != nil || nc == nil {
+			return err
+		}
+		if err := p.announce(ports{}); err != nil {
+			return err
+		}
+		return receive(ctx, c, p, nc)
+	})
 	return group.Wait()
 }
+
+// connect joins a hub, and waits for one that does not run yet or is being started again. Without a connection nor an error, ctx ended.
+func connect(ctx context.Context, hub, secret string, log *slog.Logger) (*nats.Conn, error) {
+	for {
+		nc, err := cluster.Connect(hub, secret)
+		if !errors.Is(err, cluster.ErrUnreachable) {
+			return nc, err
+		}
+		log.Warn("hub is not reached; trying again", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(reconnectEvery):
+		}
+	}
+}
+
+// reconnectEvery is the pause between attempts to reach a hub.
+const reconnectEvery = time.Second
 
 // receive runs a receiver on the archive that the flags name, until ctx ends. It closes the connection.
 func receive(ctx context.Context, c *cli.Context, p *process, nc *nats.Conn) error {
