@@ -44,6 +44,9 @@ func (s *source) fill(b *Batch, lim Limits, now time.Time) int {
 		if n := s.read(g, b, lim, false, now); n != 0 {
 			return max(n, 0)
 		}
+		if g != s.current() {
+			continue // it was no text, or is sought now
+		}
 		if !s.ended(g, now) {
 			return 0
 		}

@@ -145,3 +145,16 @@ func TestOnceShipsTheUnterminatedLineAndIsDone(t *testing.T) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
 }
+
+func TestBinaryFileInADirectoryIsLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a.bin"), "\x00\x01\x02")
+	write(t, filepath.Join(dir, "b.log"), "one\n")
+	cfg := config(dir)
+	cfg.Once = true
+	tl, h := start(t, cfg), newHub(t)
+	pump(t, tl, h, tl.Done)
+	if got := h.all(filepath.Join(dir, "a.bin")) + h.all(filepath.Join(dir, "b.log")); got != "one\n" {
+		t.Fatalf("got %q, want the text file only", got)
+	}
+}
