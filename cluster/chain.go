@@ -36,6 +36,8 @@ func (f *foundation) chain(host string) *chain {
 	return &chain{f: f, host: host, stream: stream, created: created, subject: wire.PartSubject(f.layout.Number, p, host)}
 }
 
+func (c *chain) name() string { return c.stream.CachedInfo().Config.Name }
+
 // state is a host's chain at one moment.
 type state struct {
 	head     uint64     // sequence of the last batch; 0: none
@@ -59,19 +61,16 @@ func (c *chain) read(ctx context.Context, after uint64) (state, error) {
 // once reads the head first and the table second: a table only grows, and it is written before anything it covers is purged, so
 // that what lies between the two is in the stream, or the next table is there already and the links break.
 func (c *chain) once(ctx context.Context, after uint64) (state, error) {
-	head, err := c.stream.GetLastMsgForSubject(ctx, c.subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		head, err = &jetstream.RawStreamMsg{}, nil
-	}
+	head, err := c.head(ctx)
 	if err != nil {
-		return state{}, fmt.Errorf("read head of %s: %w", c.subject, err)
+		return state{}, err
 	}
 	table, err := c.table(ctx)
 	if err != nil {
 		return state{}, err
 	}
-	st := state{head: head.Sequence, archived: table.Sequence, writer: head.Header.Get(wire.HeaderWriter)}
-	if head.Sequence != 0 && after == head.Sequence {
+	st := state{head: head.sequence, archived: table.Sequence, writer: head.header.Get(wire.HeaderWriter)}
+	if head.sequence != 0 && after == head.sequence {
 		return st, nil
 	}
 	st.table, err = c.extend(ctx, table, head)
@@ -80,7 +79,7 @@ func (c *chain) once(ctx context.Context, after uint64) (state, error) {
 
 // table is the one in the bucket, or an empty one.
 func (c *chain) table(ctx context.Context) (wire.Table, error) {
-	key := wire.TableKey(c.stream.CachedInfo().Config.Name, c.host)
+	key := wire.TableKey(c.name(), c.host)
 	msg, err := c.f.bucket.GetLastMsgForSubject(ctx, keySubject(key))
 	if errors.Is(err, jetstream.ErrMsgNotFound) || (err == nil && msg.Header.Get("KV-Operation") != "") {
 		return wire.Table{}, nil
@@ -96,19 +95,19 @@ func (c *chain) table(ctx context.Context) (wire.Table, error) {
 }
 
 // extend folds the batches after the table into it, up to head.
-func (c *chain) extend(ctx context.Context, t wire.Table, head *jetstream.RawStreamMsg) (wire.Table, error) {
+func (c *chain) extend(ctx context.Context, t wire.Table, head head) (wire.Table, error) {
 	switch {
-	case t.Sequence == head.Sequence:
+	case t.Sequence == head.sequence:
 		return t, nil
-	case t.Sequence > head.Sequence:
-		return t, c.broken(head.Sequence, t.Sequence)
+	case t.Sequence > head.sequence:
+		return t, c.broken(head.sequence, t.Sequence)
 	}
-	if expected, ok := expectation(head.Header); ok && expected == t.Sequence {
-		fold(&t, head.Sequence, head.Header)
+	if expected, ok := expectation(head.header); ok && expected == t.Sequence {
+		fold(&t, head.sequence, head.header)
 		return t, nil
 	}
 	from := t.Sequence
-	linked, err := c.follow(ctx, &t, head.Sequence)
+	linked, err := c.follow(ctx, &t, head.sequence)
 	if err != nil || linked {
 		return t, err
 	}

@@ -123,7 +123,7 @@ func (h *hello) welcome(ctx context.Context, subject string, data []byte) (*wire
 	c := h.f.chain(host)
 	st, err := c.read(ctx, asked.After)
 	if errors.Is(err, errBroken) {
-		return refuse(w, "%v: batches are gone from stream %s that are not archived; an operator must decide", err, c.stream.CachedInfo().Config.Name), nil
+		return refuse(w, "%v: batches are gone from stream %s that are not archived; an operator must decide", err, c.name()), nil
 	}
 	if err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (h *hello) welcome(ctx context.Context, subject string, data []byte) (*wire
 }
 
 func (h *hello) fill(w *wire.Welcome, c *chain, st state, after uint64) {
-	w.Stream, w.Created = c.stream.CachedInfo().Config.Name, c.created
+	w.Stream, w.Created = c.name(), c.created
 	w.Head, w.Archived = st.head, st.archived
 	w.MaxBatch = batchWish(h.f.layout.StreamBytes)
 	if after != st.head || st.head == 0 {

@@ -223,8 +223,8 @@ func TestTheNextAgentIsLetInWhenTheFirstIsGone(t *testing.T) {
 
 func TestManyHellosAtOnce(t *testing.T) {
 	s := newStand(t)
-	const agents = 300
-	s.publish(t, "web1", make([]byte, 1<<20), 0)
+	const agents = 200
+	s.publish(t, "web1", make([]byte, 256<<10), 0)
 	data, err := hello("a", 0).Encode()
 	if err != nil {
 		t.Fatal(err)
