@@ -142,8 +142,14 @@ func (c *Commit) do() error {
 	if err := c.sync(); err != nil {
 		return err
 	}
+	if err := at("commit: synced"); err != nil {
+		return err
+	}
 	if err := c.p.a.group.do(c.store); err != nil {
 		return fmt.Errorf("write archive index: %w", err)
+	}
+	if err := at("commit: index written"); err != nil {
+		return err
 	}
 	c.p.committed.Store(c.sequence)
 	return nil

@@ -32,20 +32,28 @@ func (a *Archive) compress(ctx context.Context, key []byte, v segmentValue) erro
 	if err := a.writeCompressed(ctx, from, aside, v.length); err != nil {
 		return errors.Join(fmt.Errorf("compress %s: %w", from, err), a.remove(aside))
 	}
-	at("compress: written aside")
-	if err := a.root.Rename(aside, to); err != nil {
+	if err := a.install(aside, to); err != nil {
 		return fmt.Errorf("compress %s: %w", from, err)
+	}
+	if err := a.setState(key, sealed, target); err != nil {
+		return fmt.Errorf("compress %s: %w", from, err)
+	}
+	a.stats.compressed.Add(1)
+	return errors.Join(at("compress: index written"), a.remove(from))
+}
+
+// install gives a finished file its name, durably.
+func (a *Archive) install(aside, to string) error {
+	if err := at("compress: written aside"); err != nil {
+		return err
+	}
+	if err := a.root.Rename(aside, to); err != nil {
+		return err
 	}
 	if err := a.syncDir(path.Dir(to)); err != nil {
 		return err
 	}
-	at("compress: renamed")
-	if err := a.setState(key, sealed, target); err != nil {
-		return fmt.Errorf("compress %s: %w", from, err)
-	}
-	at("compress: index written")
-	a.stats.compressed.Add(1)
-	return a.remove(from)
+	return at("compress: renamed")
 }
 
 func (a *Archive) writeCompressed(ctx context.Context, from, to string, length int64) (err error) {

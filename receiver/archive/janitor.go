@@ -176,8 +176,10 @@ func (a *Archive) expire(key []byte, v segmentValue) error {
 	if err := a.setState(key, v.state, expired); err != nil {
 		return err
 	}
-	at("expire: index written")
 	a.stats.expired.Add(1)
+	if err := at("expire: index written"); err != nil {
+		return err
+	}
 	return a.remove(name)
 }
 

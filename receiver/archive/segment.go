@@ -99,6 +99,10 @@ func (p *Partition) create(t *segment) error {
 	}
 	p.a.files.release(h)
 	p.pending.rename(t.path())
+	if err := at("segment: begun"); err != nil {
+		p.a.files.forget(t)
+		return errors.Join(err, p.discard(t))
+	}
 	return nil
 }
 
@@ -173,10 +177,14 @@ func (p *Partition) rotate(t *segment) error {
 	if _, err := p.a.root.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("rotate segment %s: %s exists (%v)", from, to, err)
 	}
+	if err := at("rotate: checked"); err != nil {
+		return err
+	}
 	if err := p.a.root.Rename(from, to); err != nil {
 		return fmt.Errorf("rotate segment %s: %w", from, err)
 	}
 	p.pending.rename(to)
+	p.a.stats.rotated.Add(1)
 	return nil
 }
 
@@ -234,5 +242,5 @@ func (p *Partition) write(t *segment, data []byte) error {
 	if _, err := h.WriteAt(data, t.value.length); err != nil {
 		return fmt.Errorf("append to segment %s: %w", t.path(), err)
 	}
-	return nil
+	return at("append: written")
 }

@@ -52,11 +52,15 @@ func (a *Archive) setAside(stream string, r handover.Range) error {
 	if err := a.copyAside(back); err != nil {
 		return err
 	}
-	at("set aside: copied")
+	if err := at("set aside: copied"); err != nil {
+		return err
+	}
 	if err := a.group.do(back.apply); err != nil {
 		return fmt.Errorf("write archive index: %w", err)
 	}
-	at("set aside: index restored")
+	if err := at("set aside: index restored"); err != nil {
+		return err
+	}
 	for host := range back.hosts {
 		if err := a.recoverHost(host); err != nil {
 			return err

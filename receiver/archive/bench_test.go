@@ -1,0 +1,151 @@
+package archive_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+	"github.com/logdrive/logdrive/receiver/archive"
+	"golang.org/x/sys/unix"
+)
+
+const groupBytes = 8 << 20 // bytes between two commits, as the receiver does it
+
+// cpu is the processor time of this process in seconds.
+func cpu() float64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
+}
+
+// measure reports bytes a second and processor seconds a GiB.
+func measure(b *testing.B, bytes int64, run func()) {
+	b.Helper()
+	b.SetBytes(bytes)
+	before := cpu()
+	b.ResetTimer()
+	run()
+	b.StopTimer()
+	b.ReportMetric((cpu()-before)/(float64(bytes)*float64(b.N)/(1<<30)), "cpu-s/GiB")
+}
+
+// BenchmarkArchive appends batches and commits every 8 MiB, one commit beside the appends of the next, as the receiver does. b.N is batches.
+func BenchmarkArchive(b *testing.B) {
+	for _, size := range []int{64 << 10, 1 << 20} {
+		for _, partitions := range []int{1, 8} {
+			for _, sources := range []int{1, 1000} {
+				b.Run(fmt.Sprintf("batch=%dKiB/partitions=%d/sources=%d", size>>10, partitions, sources), func(b *testing.B) {
+					benchmarkArchive(b, size, partitions, sources)
+				})
+			}
+		}
+	}
+}
+
+func benchmarkArchive(b *testing.B, size, partitions, sources int) {
+	cfg := archive.DefaultConfig()
+	cfg.Dir, cfg.MaxOpen = b.TempDir(), 2048
+	a, err := archive.Open(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer a.Close()
+	measure(b, int64(size), func() {
+		var all sync.WaitGroup
+		for i := range partitions {
+			all.Go(func() { feed(b, a, i, size, (b.N+partitions-1)/partitions, sources) })
+		}
+		all.Wait()
+	})
+}
+
+// feed is one worker: n batches of one host, each with chunks of up to 64 sources, round and round.
+func feed(b *testing.B, a *archive.Archive, number, size, n, sources int) {
+	p, err := a.Partition(fmt.Sprintf("LOGS-bench-1-%d", number), created, 1, 0)
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer p.Close()
+	host := fmt.Sprintf("host%d", number)
+	if err := p.Adopt(host, wire.Table{}); err != nil {
+		b.Error(err)
+		return
+	}
+	raw := bytes.Repeat([]byte("0123456789abcde\n"), size/16)
+	offsets := make([]int64, sources)
+	commits, done := make(chan *archive.Commit), make(chan error, 1)
+	go func() {
+		var first error
+		for c := range commits {
+			if err := c.Do(); err != nil && first == nil {
+				first = err
+			}
+		}
+		done <- first
+	}()
+	chunks, next, open := min(sources, 64), 0, 0
+	for i := range n {
+		m := archive.Message{Host: host, Sequence: uint64(i + 1), Expected: uint64(i), HasExpected: true, Raw: raw}
+		m.Batch = wire.Batch{Writer: "w", Number: uint64(i)}
+		for range chunks {
+			source := next % sources
+			next++
+			c := wire.Chunk{Source: fmt.Sprintf("/var/log/app%d.log", source), Generation: 1, Offset: offsets[source], Length: int64(size / chunks)}
+			offsets[source] += c.Length
+			m.Batch.Chunks = append(m.Batch.Chunks, c)
+		}
+		if err := p.Append(m); err != nil {
+			b.Error(err)
+			return
+		}
+		if open += size; open >= groupBytes/1 {
+			commits <- p.Cut()
+			open = 0
+		}
+	}
+	commits <- p.Cut()
+	close(commits)
+	if err := <-done; err != nil {
+		b.Error(err)
+	}
+}
+
+// BenchmarkPlainFile is the same work without an archive: write, and fdatasync every 8 MiB beside the next writes.
+func BenchmarkPlainFile(b *testing.B) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "plain"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	const size = 1 << 20
+	raw := bytes.Repeat([]byte("0123456789abcde\n"), size/16)
+	syncs, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		for range syncs {
+			if err := unix.Fdatasync(int(f.Fd())); err != nil {
+				b.Error(err)
+			}
+		}
+		close(done)
+	}()
+	measure(b, size, func() {
+		for i := range b.N {
+			if _, err := f.Write(raw); err != nil {
+				b.Fatal(err)
+			}
+			if (i+1)%(groupBytes/size) == 0 {
+				syncs <- struct{}{}
+			}
+		}
+		syncs <- struct{}{}
+		close(syncs)
+		<-done
+	})
+}
