@@ -67,6 +67,14 @@ func (g *generation) look(st stat, now time.Time) {
 	}
 }
 
+// found is the first look: the file has grown when it says, not when we came.
+func (g *generation) found(st stat, now time.Time) {
+	g.look(st, now)
+	if wrote := time.Unix(0, st.mtime); wrote.Before(now) {
+		g.grew = wrote
+	}
+}
+
 // sees remembers how long the generation is at least.
 func (g *generation) sees(size int64) {
 	if size > g.seen {

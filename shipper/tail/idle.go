@@ -13,11 +13,16 @@ const (
 	trust = 30 * time.Second
 	// gather is how long names are awaited before a search for new files.
 	gather = 20 * time.Millisecond
+	// admitted is how many sources are opened at once.
+	admitted = 64
 )
 
 // stir makes a source busy: it is looked at on every tick.
 func (t *Tailer) stir(s *source) {
 	s.watched = false
+	if s.waiting {
+		return
+	}
 	if !s.busy {
 		s.busy = true
 		t.busy = append(t.busy, s)
@@ -78,7 +83,7 @@ func (t *Tailer) sweep(now time.Time) {
 	for range share {
 		s := t.list[t.swept%n]
 		t.swept++
-		if s.busy || (s.watched && now.Sub(s.looked) < trust) {
+		if s.busy || s.waiting || (s.watched && now.Sub(s.looked) < trust) {
 			continue
 		}
 		if s.stirs(now) {
@@ -108,6 +113,10 @@ func (s *source) due(now time.Time) bool { return !s.rescan.IsZero() && !now.Bef
 func (t *Tailer) settle(now time.Time) {
 	kept := t.busy[:0]
 	for _, s := range t.busy {
+		if s.waiting {
+			s.busy = false
+			continue
+		}
 		if !s.quiet(now) {
 			kept = append(kept, s)
 			continue
@@ -123,22 +132,43 @@ func (t *Tailer) settle(now time.Time) {
 	}
 	clear(t.busy[len(kept):])
 	t.busy = kept
-	t.waker.setBusy(len(t.busy) > 0)
+	t.waker.setBusy(len(t.busy) > 0 || len(t.waiting) > 0)
 }
 
 // quiet reports whether nothing has happened to the source for a while.
 func (s *source) quiet(now time.Time) bool {
-	if s.scan || len(s.queue) > 1 || len(s.late) > 0 || now.Sub(s.born) < s.tailer.cfg.Quiet {
+	if s.scan || len(s.queue) > 1 || len(s.late) > 0 {
 		return false
 	}
 	g := s.current()
 	return g == nil || (g.sought.IsZero() && now.Sub(g.grew) >= s.tailer.cfg.Quiet)
 }
 
+// admit makes busy some of the sources that wait to be opened: few enough at
+// a time that a busy line does not notice.
+func (t *Tailer) admit(now time.Time) {
+	n := 0
+	for n < len(t.waiting) && n < admitted && t.shed() {
+		t.waiting[n].waiting = false
+		t.stir(t.waiting[n])
+		n++
+	}
+	clear(t.waiting[:n])
+	t.waiting = t.waiting[n:]
+}
+
+// await puts a source at the end of those that are to be opened.
+func (t *Tailer) await(s *source) {
+	if !s.waiting {
+		s.waiting = true
+		t.waiting = append(t.waiting, s)
+	}
+}
+
 // shed closes idle files until there is room for one more descriptor, and
-// reports whether there is.
+// reports whether there is. It looks at some of them only.
 func (t *Tailer) shed() bool {
-	for i := 0; t.open >= t.cfg.MaxOpen && i < len(t.list); i++ {
+	for i := 0; t.open >= t.cfg.MaxOpen && i < 4*admitted; i++ {
 		t.list[t.shedding%len(t.list)].closeIdle()
 		t.shedding++
 	}
@@ -190,18 +220,18 @@ func (t *Tailer) takeFindings(f findings, now time.Time) {
 	t.findCost = f.cost
 	t.findAt = now.Add(max(t.cfg.Find, 200*f.cost))
 	for _, one := range f.files {
-		t.stir(t.add(one.path, one.judged, now))
+		t.await(t.add(one.path, one.judged))
 	}
 	for _, d := range f.dirs {
 		t.notify.watchDir(d)
 	}
 }
 
-func (t *Tailer) add(path string, judged bool, now time.Time) *source {
+func (t *Tailer) add(path string, judged bool) *source {
 	s := t.sources[path]
 	if s == nil {
 		s = &source{
-			tailer: t, path: path, judged: judged, first: true, born: now,
+			tailer: t, path: path, judged: judged, first: true,
 			settled: map[inode]int64{}, locked: map[inode]entry{},
 		}
 		t.sources[path] = s

@@ -33,7 +33,7 @@ func (t *Tailer) Recover(known []Generation) error {
 	}
 	for path := range bySource {
 		if judged, ok := t.finder.wants(path); ok {
-			t.add(path, judged, now)
+			t.add(path, judged)
 			t.finder.reported[path] = true
 		}
 	}
@@ -41,7 +41,7 @@ func (t *Tailer) Recover(known []Generation) error {
 	clear(t.owners)
 	for _, s := range t.list {
 		s.recover(bySource[s.path], now)
-		t.stir(s)
+		t.await(s)
 	}
 	return nil
 }

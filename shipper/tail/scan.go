@@ -170,7 +170,8 @@ func (s *source) reconcile(found []entry, now time.Time) {
 		if errors.Is(err, errMoved) {
 			s.wantScan()
 		} else {
-			s.rescan = now.Add(retry / 20)
+			s.wantScan()
+			s.tailer.await(s)
 		}
 		return
 	}
@@ -372,7 +373,7 @@ func (s *source) take(g *generation, e entry, now time.Time) {
 	g.inode, g.path, g.packed = e.st.inode(), e.path, e.packed
 	g.sought = time.Time{}
 	g.attach(e.held)
-	g.look(e.st, now)
+	g.found(e.st, now)
 	g.sees(e.st.size)
 	if e.path == s.path {
 		s.reached()
@@ -539,9 +540,9 @@ func (s *source) newGeneration(e entry, now time.Time) *generation {
 	if e.path == s.path {
 		s.reached()
 	}
-	g := &generation{src: s, inode: e.st.inode(), path: e.path, packed: e.packed, length: -1, grew: now}
+	g := &generation{src: s, inode: e.st.inode(), path: e.path, packed: e.packed, length: -1}
 	g.attach(e.held)
-	g.look(e.st, now)
+	g.found(e.st, now)
 	g.sees(e.st.size)
 	return g
 }

@@ -31,12 +31,12 @@ type source struct {
 	first   bool            // nothing is known of it yet: what was packed before is not shipped
 	began   int64           // birth of the newest generation known at recovery
 
-	born    time.Time
 	looked  time.Time
 	scan    bool      // the directory is to be read
 	since   time.Time // by a reading that began after this
 	rescan  time.Time // when to try again after something could not be read
 	busy    bool      // looked at on every tick
+	waiting bool      // to be opened when there is room
 	watched bool      // idle, and a watch tells of the next write
 	fault   string
 }

@@ -23,6 +23,7 @@ type Tailer struct {
 	sources map[string]*source
 	list    []*source // in the order in which they were found
 	busy    []*source // those that are looked at on every tick
+	waiting []*source // those that are to be opened when there is room
 	owners  map[inode]*source
 	stems   map[string]*source // where links lead
 	turn    int                // whose turn it is to fill
@@ -102,6 +103,7 @@ func (t *Tailer) Fill(b *Batch, lim Limits) error {
 	t.takeEvents(now)
 	t.search(now)
 	t.sweep(now)
+	t.admit(now)
 	for t.round(b, lim, now) {
 	}
 	t.settle(now)
@@ -162,7 +164,7 @@ func (t *Tailer) Known() []Generation {
 
 // Done reports, with Once, that all that was there is read.
 func (t *Tailer) Done() bool {
-	if !t.cfg.Once || !t.ready || t.searching {
+	if !t.cfg.Once || !t.ready || t.searching || len(t.waiting) > 0 {
 		return false
 	}
 	for _, s := range t.list {
