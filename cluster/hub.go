@@ -115,8 +115,17 @@ func (h *Hub) start(ctx context.Context, cancel context.CancelCauseFunc) (*serve
 	if err != nil {
 		return nil, err
 	}
-	s, err := startServer(ctx, opts, newServerLog(h.log, func(err error) { cancel(fatalError{err}) }, func(string) {}))
+	s, err := server.NewServer(opts)
 	if err != nil {
+		return nil, fmt.Errorf("start hub: %w", err)
+	}
+	// The streams of a founded hub are there before its listeners: the first batch that comes shall find its way.
+	if !h.founding {
+		if err := h.mapSubjects(s); err != nil {
+			return nil, err
+		}
+	}
+	if err := startServer(ctx, s, newServerLog(h.log, func(err error) { cancel(fatalError{err}) }, func(string) {})); err != nil {
 		return nil, fmt.Errorf("start hub: %w", err)
 	}
 	if h.addrs, err = addresses(h.cfg, s); err != nil {
@@ -126,19 +135,23 @@ func (h *Hub) start(ctx context.Context, cancel context.CancelCauseFunc) (*serve
 	return s, nil
 }
 
+// mapSubjects leads batches into the partitions.
+func (h *Hub) mapSubjects(s *server.Server) error {
+	account, err := s.LookupAccount(accountLogs)
+	if err == nil {
+		err = account.AddMapping(wire.LogSubjects, wire.Mapping(h.layout.Number, h.layout.Partitions))
+	}
+	if err != nil {
+		return fmt.Errorf("map %s: %w", wire.LogSubjects, err)
+	}
+	return nil
+}
+
 // serve founds or checks the layout, answers hello, and blocks until ctx ends.
 func (h *Hub) serve(ctx context.Context, nc *nats.Conn) error {
 	f, err := h.found(ctx, nc)
 	if err != nil {
 		return err
-	}
-	account, err := h.server.LookupAccount(accountLogs)
-	if err != nil {
-		return fmt.Errorf("look up account %s: %w", accountLogs, err)
-	}
-	// Until here batches had no stream to go to: agents got no answer and will try again.
-	if err := account.AddMapping(wire.LogSubjects, wire.Mapping(h.layout.Number, h.layout.Partitions)); err != nil {
-		return fmt.Errorf("map %s: %w", wire.LogSubjects, err)
 	}
 	svc, err := newHello(nc, h.server, f, h.log)
 	if err != nil {
@@ -165,6 +178,10 @@ func (h *Hub) found(ctx context.Context, nc *nats.Conn) (*foundation, error) {
 			return nil, err
 		}
 		if err := h.store.founded(); err != nil {
+			return nil, err
+		}
+		// Not before: what an interrupted founding has made is thrown away.
+		if err := h.mapSubjects(h.server); err != nil {
 			return nil, err
 		}
 	}

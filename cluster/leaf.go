@@ -38,8 +38,10 @@ func (l *Leaf) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	l.server, err = startServer(ctx, opts, newServerLog(l.log, func(err error) { cancel(fatalError{err}) }, l.faults.observe))
-	if err != nil {
+	if l.server, err = server.NewServer(opts); err != nil {
+		return fmt.Errorf("start leaf: %w", err)
+	}
+	if err := startServer(ctx, l.server, newServerLog(l.log, func(err error) { cancel(fatalError{err}) }, l.faults.observe)); err != nil {
 		return endOf(ctx, fmt.Errorf("start leaf: %w", err))
 	}
 	defer stopServer(l.server, l.log)

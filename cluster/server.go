@@ -21,20 +21,16 @@ func (e fatalError) Unwrap() error { return e.error }
 
 // startServer starts an embedded server and waits until it serves, ctx ends, or the server says that it cannot: after a fatal error it
 // returns from Start all the same and would run by halves.
-func startServer(ctx context.Context, opts *server.Options, log *serverLog) (*server.Server, error) {
-	s, err := server.NewServer(opts)
-	if err != nil {
-		return nil, err
-	}
+func startServer(ctx context.Context, s *server.Server, log *serverLog) error {
 	s.SetLoggerV2(log, false, false, false)
 	s.Start()
 	for ctx.Err() == nil && !s.ReadyForConnections(startStep) {
 	}
 	if ctx.Err() != nil {
 		stopServer(s, log.log)
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	return s, nil
+	return nil
 }
 
 // stopServer blocks until the server has ended, or until it has had time enough.
