@@ -248,6 +248,9 @@ func (m *modelled) append(t *rapid.T) {
 		if kind != "error" {
 			m.Fatalf("append: %v", err)
 		}
+		if rapid.Bool().Draw(t, "another first") {
+			return // nothing of it counts, whatever comes next
+		}
 		m.must(m.p.Append(msg))
 	}
 	m.promise.apply(msg)
