@@ -27,7 +27,7 @@ func (b *benchmark) catchUp(format lines.Format, codec string, files int) scenar
 	if files > 1 {
 		name = fmt.Sprintf("catchup-%d-files-%s", files, codec)
 	}
-	return scenario{name, time.Duration(b.repeat) * 5 * time.Minute, func(ctx context.Context, t *table) error {
+	return scenario{name, time.Duration(b.repeat) * b.limit, func(ctx context.Context, t *table) error {
 		c, err := b.corpus(ctx, format, files)
 		if err != nil {
 			return err

@@ -34,7 +34,7 @@ type idled struct {
 
 func (b *benchmark) idleFiles() scenario {
 	name := fmt.Sprintf("idle-%d-files", b.idle)
-	return scenario{name, 10 * time.Minute, func(ctx context.Context, t *table) error {
+	return scenario{name, 2 * b.limit, func(ctx context.Context, t *table) error {
 		r, err := b.idleOnce(ctx)
 		if err != nil {
 			return err

@@ -46,18 +46,19 @@ type benchmark struct {
 	seconds int    // of steady load
 	warmup  time.Duration
 	repeat  int
-	idle    int       // files
-	notes   io.Writer // what is going on
+	idle    int           // files
+	limit   time.Duration // of one measurement
+	notes   io.Writer     // what is going on
 	corpora map[string]*corpus
 }
 
 func run(c *cli.Context) error {
 	b := benchmark{
-		binary: c.String("binary"), bytes: 1 << 30, seconds: 30, warmup: 3 * time.Second, repeat: max(1, c.Int("repeat")), idle: 20000,
+		binary: c.String("binary"), bytes: 1 << 30, seconds: 30, warmup: 3 * time.Second, repeat: max(1, c.Int("repeat")), idle: 20000, limit: 5 * time.Minute,
 		notes: os.Stderr, corpora: map[string]*corpus{},
 	}
 	if c.Bool("quick") {
-		b.bytes, b.seconds, b.warmup, b.idle = 64<<20, 3, time.Second, 2000
+		b.bytes, b.seconds, b.warmup, b.idle, b.limit = 64<<20, 3, time.Second, 2000, time.Minute
 	}
 	chosen := b.chosen(c.String("only"))
 	if c.Bool("list") || len(chosen) == 0 {
@@ -106,7 +107,7 @@ type scenario struct {
 }
 
 func (b *benchmark) scenarios() []scenario {
-	all := []scenario{{"machine", 2 * time.Minute, b.machine}}
+	all := []scenario{{"machine", b.limit, b.machine}}
 	for _, format := range []lines.Format{lines.Combined, lines.JSON} {
 		for _, codec := range []string{"zstd", "s2", "none"} {
 			all = append(all, b.catchUp(format, codec, 1))

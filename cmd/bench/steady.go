@@ -28,8 +28,7 @@ type steadied struct {
 
 func (b *benchmark) steady(rate int, codec string) scenario {
 	name := fmt.Sprintf("steady-%dk-%s", rate/1000, codec)
-	limit := 3*time.Minute + time.Duration(b.seconds)*time.Second
-	return scenario{name, limit, func(ctx context.Context, t *table) error {
+	return scenario{name, b.limit, func(ctx context.Context, t *table) error {
 		r, err := b.steadyOnce(ctx, rate, codec)
 		if err != nil {
 			return err
