@@ -89,12 +89,13 @@ func (h *hello) respond(r micro.Request) {
 	data, err := h.answer(ctx, r.Subject(), r.Data())
 	if err == nil {
 		err = r.Respond(data)
-	} else {
-		h.log.Warn("hello is not answered", "subject", r.Subject(), "err", err)
-		err = r.Error("500", err.Error(), nil)
 	}
-	if err != nil {
-		h.log.Warn("hello answer is not sent", "subject", r.Subject(), "err", err)
+	if err == nil {
+		return
+	}
+	h.log.Warn("hello is not answered", "subject", r.Subject(), "err", err)
+	if err := r.Error("500", err.Error(), nil); err != nil {
+		h.log.Warn("hello is not answered at all", "subject", r.Subject(), "err", err)
 	}
 }
 

@@ -17,8 +17,11 @@ import (
 // stopTimeout bounds the end of a server that no longer answers. Everything acknowledged is on disk by then.
 const stopTimeout = 30 * time.Second
 
-// healthEvery is how often the streams are asked whether they can still be written.
-const healthEvery = time.Second
+// healthEvery is how often the streams are asked whether they can still be written, healthTries how often in a row they must deny it.
+const (
+	healthEvery = time.Second
+	healthTries = 3
+)
 
 // Hub is a hub node: a NATS server with the accounts, streams and services of logdrive. Run owns it; the other methods
 // may be called from any goroutine, but for Ready only once Ready is closed.
@@ -125,7 +128,7 @@ func (h *Hub) start(ctx context.Context, cancel context.CancelCauseFunc) (*serve
 			return nil, err
 		}
 	}
-	if err := startServer(ctx, s, newServerLog(h.log, func(err error) { cancel(fatalError{err}) }, func(string) {})); err != nil {
+	if err := startServer(ctx, s, newServerLog(h.log, func(err error) { cancel(fatalError{err}) }, func(bool, string) {})); err != nil {
 		return nil, fmt.Errorf("start hub: %w", err)
 	}
 	if h.addrs, err = addresses(h.cfg, s); err != nil {
@@ -189,17 +192,23 @@ func (h *Hub) found(ctx context.Context, nc *nats.Conn) (*foundation, error) {
 }
 
 // watch ends the hub when a stream cannot be written any more: after one failed write the server answers nobody until it is started anew.
+// One bad answer is no proof: a stream that is being made looks like one that could not be recovered.
 func (h *Hub) watch(ctx context.Context) error {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
-	for {
+	for ill := 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if health := h.server.Healthz(&server.HealthzOptions{Account: accountLogs}); health.Error != "" {
-				return fmt.Errorf("hub store %s is broken: %s: mend the disk or make room on it, then start the hub again; agents wait meanwhile", h.cfg.StoreDir, health.Error)
-			}
+		}
+		health := h.server.Healthz(&server.HealthzOptions{Account: accountLogs})
+		if health.Error == "" {
+			ill = 0
+			continue
+		}
+		if ill++; ill >= healthTries {
+			return fmt.Errorf("hub store %s is broken: %s: mend the disk or make room on it, then start the hub again; agents wait meanwhile", h.cfg.StoreDir, health.Error)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func NewLeaf(cfg LeafConfig) (*Leaf, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("leaf config: %w", err)
 	}
-	return &Leaf{cfg: cfg, log: cfg.Logger.With("component", "leaf"), faults: &faults{now: time.Now}, ready: make(chan struct{})}, nil
+	return &Leaf{cfg: cfg, log: cfg.Logger.With("component", "leaf"), faults: &faults{}, ready: make(chan struct{})}, nil
 }
 
 // Run keeps the leaf up until ctx ends or the server cannot go on. It returns nil when ctx ended it. Clients from Connect must be closed before.

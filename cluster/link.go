@@ -8,19 +8,28 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
+// sameFault is how soon after a complaint the end of a link belongs to it.
+const sameFault = time.Second
+
 // faults remembers what the embedded server last said about its link. The server tells it in its log and nowhere else.
 type faults struct {
-	now   func() time.Time
 	mu    sync.Mutex // guards text and since
 	text  string
 	since time.Time
 }
 
-// observe takes a complaint of the server.
-func (f *faults) observe(text string) {
+// observe takes what the server says: a complaint, or the end of a link. A link ends right after the complaint about it, which tells more.
+func (f *faults) observe(complaint bool, text string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.text, f.since = explainLink(text), f.now()
+	if !complaint {
+		_, reason, ended := strings.Cut(text, "Leafnode connection closed: ")
+		if !ended || time.Since(f.since) < sameFault {
+			return
+		}
+		text = "the link to the hub ended: " + strings.ToLower(reason)
+	}
+	f.text, f.since = explainLink(text), time.Now()
 }
 
 func (f *faults) last() (string, time.Time) {
