@@ -36,6 +36,9 @@ func (t *Tailer) takeEvents(now time.Time) {
 	for _, p := range paths {
 		if s := t.concerned(p); s != nil {
 			s.looked = time.Time{}
+			if !s.rescan.IsZero() {
+				s.rescan = now
+			}
 			if s.path != p {
 				s.wantScan()
 			}
@@ -122,7 +125,7 @@ func (t *Tailer) settle(now time.Time) {
 			continue
 		}
 		s.busy = false
-		s.watched = t.notify.watchFile(s.path)
+		s.watched = s.rescan.IsZero() && t.notify.watchFile(s.path)
 		if s.stirs(now) {
 			s.busy = true
 			kept = append(kept, s)
