@@ -20,13 +20,15 @@ const (
 	helloTimeout = 10 * time.Second // of one answer
 	maxBatch     = 8 << 20          // raw bytes: the largest wish
 	minBatch     = 64 << 10
-	batchShare   = 16 // batches that must fit into a stream, so that a small one is not full with the heads of few hosts
+	settle       = 2 * time.Second // after its start a hub gives agents this long to link again before it takes a strange one for a host
+	batchShare   = 16              // batches that must fit into a stream, so that a small one is not full with the heads of few hosts
 )
 
 // hello is the service that tells agents where the chain of their host stands.
 type hello struct {
 	f       *foundation
 	links   *links
+	since   time.Time // start of the service
 	log     *slog.Logger
 	service micro.Service
 	asked   chan micro.Request
@@ -35,7 +37,7 @@ type hello struct {
 
 // newHello registers the service. Requests are taken up only by run; until then, and while all workers are busy, they wait in the subscription.
 func newHello(nc *nats.Conn, s *server.Server, f *foundation, log *slog.Logger) (*hello, error) {
-	h := &hello{f: f, links: &links{server: s}, log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
+	h := &hello{f: f, links: &links{server: s}, since: time.Now(), log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
 	svc, err := micro.AddService(nc, micro.Config{Name: "logdrive-hello", Version: "1.0.0", Description: "tells agents where the chain of their host stands"})
 	if err != nil {
 		return nil, fmt.Errorf("add hello service: %w", err)
@@ -132,6 +134,9 @@ func (h *hello) welcome(ctx context.Context, subject string, data []byte) (*wire
 	if refusal, err := h.links.conflict(host, asked, st.writer); refusal != "" || err != nil {
 		w.Conflict = refusal != ""
 		return refuse(w, "%s", refusal), err
+	}
+	if st.writer != "" && st.writer != asked.Writer && time.Since(h.since) < settle {
+		return nil, fmt.Errorf("hub has just started, and host %s was shipped by another agent (writer id %s) that may be about to link again", host, st.writer)
 	}
 	h.fill(w, c, st, asked.After)
 	return w, nil

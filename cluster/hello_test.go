@@ -221,6 +221,44 @@ func TestTheNextAgentIsLetInWhenTheFirstIsGone(t *testing.T) {
 	clustertest.Until(t, "the second is let in", func() bool { return clustertest.Hello(t, nc, "web9", hello("2", 0)).Refusal == "" })
 }
 
+// All links are new after a restart of the hub. A second agent that is the first to be back must not take the host over.
+func TestRestartedHubWaitsForTheAgentThatShippedTheHost(t *testing.T) {
+	s := newStand(t)
+	s.publish(t, "web1", []byte("x\n"), 0)
+	s.agent.Close()
+	cfg := clustertest.Config()
+	cfg.StoreDir, cfg.Partitions, cfg.StreamBytes = s.hub.Dir, 1, 4<<20
+	if err := s.hub.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	hub := clustertest.Start(t, cfg)
+	second := clustertest.NewLeaf(t, cluster.LeafConfig{Host: "web1", Writer: "w-b", Session: "s-b", Hubs: []string{hub.Addresses().Leaf}, Secret: hub.Secret()}).Client(t)
+	question, err := hello("b", 0).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer *nats.Msg
+	clustertest.Until(t, "hello is answered", func() bool {
+		answer, err = second.Request(wire.HelloSubject("web1"), question, clustertest.Patience)
+		return err == nil
+	})
+	if text := answer.Header.Get("Nats-Service-Error"); !strings.Contains(text, "just started") {
+		t.Errorf("the second agent is told %q", text)
+	}
+	first := clustertest.StartLeaf(t, hub, "web1", "a", hub.Addresses().Leaf).Client(t)
+	if w := clustertest.Hello(t, first, "web1", hello("a", 0)); w.Refusal != "" || w.Head != 1 {
+		t.Errorf("the first agent is told %+v", w)
+	}
+	clustertest.Until(t, "the second is refused", func() bool {
+		answer, err := second.Request(wire.HelloSubject("web1"), question, clustertest.Patience)
+		if err != nil || answer.Header.Get("Nats-Service-Error") != "" {
+			return false
+		}
+		w, err := wire.DecodeWelcome(answer.Data)
+		return err == nil && w.Conflict
+	})
+}
+
 func TestManyHellosAtOnce(t *testing.T) {
 	s := newStand(t)
 	const agents = 200
