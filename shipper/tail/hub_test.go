@@ -131,6 +131,15 @@ func (h *hub) all(source string) string {
 	return string(b)
 }
 
+// missing is how many bytes were declared missing; that a file may have grown
+// while nobody looked counts for nothing.
+func (h *hub) missing() (n int64) {
+	for _, m := range h.miss {
+		n += max(0, m.To-m.From)
+	}
+	return n
+}
+
 // gzipFile packs a file as gzip(1) does: beside it, with its time, then it is removed.
 func gzipFile(t fataler, path string) {
 	t.Helper()

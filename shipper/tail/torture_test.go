@@ -33,8 +33,16 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(n, n))
 }
 
-// TestTorture holds the tailer against every scenario: undisturbed, and with
-// positions that are set back at random moments.
+// disturb is what a torture run does at random moments beside the scenario.
+type disturb int
+
+const (
+	nothing disturb = iota
+	setBack         // the batch in flight is lost, positions are asked for anew
+	restart         // the tailer is gone, and another begins with what the hub or the checkpoint knows
+)
+
+// TestTorture holds the tailer against every scenario.
 func TestTorture(t *testing.T) {
 	runs, lines := 1, 600
 	if testing.Short() {
@@ -51,8 +59,11 @@ func TestTorture(t *testing.T) {
 				return
 			}
 			for range runs {
-				t.Run("steady", func(t *testing.T) { tortureOnce(t, s, lines, false) })
-				t.Run("set_back", func(t *testing.T) { tortureOnce(t, s, lines, true) })
+				t.Run("steady", func(t *testing.T) { tortureOnce(t, s, lines, nothing) })
+				t.Run("set_back", func(t *testing.T) { tortureOnce(t, s, lines, setBack) })
+				if !s.Deletes {
+					t.Run("restart", func(t *testing.T) { tortureOnce(t, s, lines, restart) })
+				}
 			}
 		})
 	}
@@ -84,7 +95,7 @@ func asNobody(t *testing.T) {
 	}
 }
 
-func tortureOnce(t *testing.T, s torture.Scenario, lines int, setBack bool) {
+func tortureOnce(t *testing.T, s torture.Scenario, lines int, how disturb) {
 	dir := t.TempDir()
 	chance := random(t)
 	path := s.Source(dir)
@@ -118,8 +129,11 @@ func tortureOnce(t *testing.T, s torture.Scenario, lines int, setBack bool) {
 				quiet++
 			}
 			<-tl.Wake()
-		case setBack && chance.IntN(8) == 0:
+		case how == setBack && chance.IntN(8) == 0:
 			must(t, tl.Recover(h.recovered(chance.IntN(2) == 0)))
+		case how == restart && chance.IntN(8) == 0:
+			must(t, tl.Close())
+			tl = start(t, cfg, h.recovered(chance.IntN(2) == 0)...)
 		default:
 			h.take(&b)
 			tl.Acked(&b)
@@ -128,7 +142,7 @@ func tortureOnce(t *testing.T, s torture.Scenario, lines int, setBack bool) {
 		}
 	}
 	r := s.Check([]byte(h.all(path)), written)
-	if !r.Clean() || (!s.Lossy && !r.Exact()) || len(h.miss) > 0 {
+	if !r.Clean() || (!s.Lossy && !r.Exact()) || h.missing() > 0 {
 		t.Errorf("%s; declared missing %+v", r, h.miss)
 		for _, g := range h.gens[path] {
 			data := h.data[path][g.Number]

@@ -11,6 +11,9 @@ type Scenario struct {
 	// Lossy: whole files come and go between two looks, so that their lines
 	// can be had by nobody. What comes must be clean all the same.
 	Lossy bool
+	// Deletes: files are removed that a reader can have only by the descriptors it
+	// holds: it must not be restarted meanwhile.
+	Deletes bool
 	// Unprivileged: it means something only if the reader is not root.
 	Unprivileged bool
 
@@ -39,10 +42,10 @@ var Scenarios = []Scenario{
 	{Name: "rename_latewriter_nocreate", write: lateWriterNoCreate},
 	{Name: "copytruncate", write: func(w *writer) { copyTruncate(w, false) }},
 	{Name: "copytruncate_readeruptodate", write: func(w *writer) { copyTruncate(w, true) }},
-	{Name: "delete_recreate", write: func(w *writer) { rotate(w, func() { w.must(os.Remove(w.path)) }) }},
+	{Name: "delete_recreate", Deletes: true, write: func(w *writer) { rotate(w, func() { w.must(os.Remove(w.path)) }) }},
 	{Name: "quick_rotations_20", write: func(w *writer) { quick(w, 20, func(i int) { w.rename(w.dated(w.line)) }) }},
 	{Name: "quick_rotations_shift", write: func(w *writer) { quick(w, 20, func(int) { w.shift(40) }) }},
-	{Name: "quick_delete_recreate_10", Lossy: true, write: func(w *writer) { quick(w, 10, func(int) { w.must(os.Remove(w.path)) }) }},
+	{Name: "quick_delete_recreate_10", Deletes: true, Lossy: true, write: func(w *writer) { quick(w, 10, func(int) { w.must(os.Remove(w.path)) }) }},
 	{Name: "quick_gzip_10", write: func(w *writer) {
 		quick(w, 10, func(int) { w.rename(w.dated(w.line)); w.gzip(w.dated(w.line)) })
 	}},
@@ -57,7 +60,7 @@ var Scenarios = []Scenario{
 	{Name: "crlf", line: crlf, write: func(w *writer) { rotate(w, func() { w.shift(9) }) }},
 	{Name: "binary_nul", line: binary, write: func(w *writer) { rotate(w, func() { w.shift(9) }) }},
 	{Name: "not_yet_existing", late: true, write: notYet},
-	{Name: "dir_removed_recreated", write: dirRemoved},
+	{Name: "dir_removed_recreated", Deletes: true, write: dirRemoved},
 	{Name: "perm_denied_newfile", Unprivileged: true, write: permFile},
 	{Name: "perm_denied_dir", Unprivileged: true, write: permDir},
 }
