@@ -36,32 +36,44 @@ func openMembers(ctx context.Context, js jetstream.JetStream, id string, ttl tim
 	return &members{bucket: bucket, id: id, ttl: ttl, session: []byte(rand.Text())}, nil
 }
 
+// joinTries is how often the own key must have been renewed by someone else while this process looked on. Once may be a late word of the process before, or
+// the end of its key, which refuses an update just as a renewal does.
+const joinTries = 3
+
 // join makes the own key (rule R10). One that stands already is left from this archive's process before, or a copy of the archive renews it: that shows
 // within half a TTL.
 func (m *members) join(ctx context.Context) error {
-	revision, err := m.bucket.Create(ctx, m.id, m.session)
-	if err == nil {
-		m.revision = revision
-		return nil
+	for range joinTries {
+		err := m.tryJoin(ctx)
+		if err == nil || !isAPI(err, codeWrongLastSequence) && !errors.Is(err, jetstream.ErrKeyNotFound) {
+			return err
+		}
 	}
-	if !errors.Is(err, jetstream.ErrKeyExists) {
+	return ErrTwin
+}
+
+func (m *members) tryJoin(ctx context.Context) error {
+	revision, err := m.bucket.Create(ctx, m.id, m.session)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		revision, err = m.inherit(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("join the members: %w", err)
 	}
+	m.revision = revision
+	return nil
+}
+
+// inherit writes the key that stands, unless someone renews it.
+func (m *members) inherit(ctx context.Context) (uint64, error) {
 	before, err := m.bucket.Get(ctx, m.id)
 	if err != nil {
-		return fmt.Errorf("join the members: %w", err)
+		return 0, err
 	}
 	if err := pause(ctx, m.ttl/2); err != nil {
-		return err
+		return 0, err
 	}
-	m.revision, err = m.bucket.Update(ctx, m.id, m.session, before.Revision())
-	if isAPI(err, codeWrongLastSequence) {
-		return ErrTwin
-	}
-	if err != nil {
-		return fmt.Errorf("join the members: %w", err)
-	}
-	return nil
+	return m.bucket.Update(ctx, m.id, m.session, before.Revision())
 }
 
 // run keeps the own key until ctx ends, and takes it away then. It returns ErrTwin when another process writes it.
