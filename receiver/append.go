@@ -51,11 +51,11 @@ func (a *appender) run(ctx, inner context.Context, in <-chan *delivery, out chan
 		}
 		select {
 		case d := <-more:
-			if a.bytes == 0 {
-				tick.Reset(a.cfg.CommitEvery)
-			}
 			if err := a.append(ctx, inner, d); err != nil {
 				return err
+			}
+			if len(a.open.replies) == 1 {
+				tick.Reset(a.cfg.CommitEvery) // after first was set: due must be true when it fires
 			}
 		case handed <- a.ready:
 			a.ready = nil
