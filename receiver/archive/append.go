@@ -261,6 +261,7 @@ func (s *stage) rollBack() {
 		saved := s.generations[i]
 		saved.g.identity, saved.g.offset, saved.g.sequence = saved.identity, saved.offset, saved.sequence
 	}
+	s.p.touch(s.host) // its files may be longer than committed
 }
 
 // finish makes the message part of the next commit.

@@ -36,8 +36,7 @@ func (e Entry) Missing() int64 { return max(0, e.To-e.From) }
 func (e *Entry) key() []byte {
 	k := encoder{b: append([]byte(e.Host), 0)}
 	k.string(e.Source)
-	k.b = append(k.b, keyUints(e.Generation)...)
-	k.int(e.From)
+	k.b = append(k.b, keyUints(e.Generation, uint64(e.From))...)
 	k.int(e.To)
 	k.string(e.Reason)
 	if e.Source == "" {
