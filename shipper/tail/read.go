@@ -199,7 +199,7 @@ func (s *source) previous(number uint64) int64 {
 // giveUp declares what is missing of a generation that is not found, once it is
 // sought for long enough. It reports what it said and whether the generation is done with.
 func (s *source) giveUp(g *generation, b *Batch, lim Limits, now time.Time) (int, bool) {
-	if s.scan || (!s.tailer.cfg.Once && now.Sub(g.sought) < s.tailer.cfg.Patience) {
+	if s.scan || s.blind || (!s.tailer.cfg.Once && now.Sub(g.sought) < s.tailer.cfg.Patience) {
 		return 0, false
 	}
 	to, lost := s.lost(g)

@@ -32,6 +32,7 @@ type source struct {
 	began   int64           // birth of the newest generation known at recovery
 
 	looked  time.Time
+	blind   bool      // the directory could not be read
 	scan    bool      // the directory is to be read
 	since   time.Time // by a reading that began after this
 	rescan  time.Time // when to try again after something could not be read
