@@ -37,6 +37,14 @@ func sound() (invariants.Hub, []invariants.Archive) {
 	return hub, archives
 }
 
+// shared takes the last batch from the archive: another one took over before it.
+func shared(h invariants.Hub, a []invariants.Archive) {
+	h[0].Record.Epoch, h[0].Record.Owner = 2, "two"
+	h[0].Record.Epochs = append(h[0].Record.Epochs, handover.Epoch{Epoch: 2, Owner: "two", Start: 2})
+	a[0].Held[stream][0].To = 2
+	a[0].Extents[0].Ranges[1].To = 20
+}
+
 func TestCheckFindsEachViolation(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -62,6 +70,20 @@ func TestCheckFindsEachViolation(t *testing.T) {
 				Extents: a[0].Extents, Ledger: a[0].Ledger,
 			})
 		}, nil},
+		{"two archives share the bytes", func(h invariants.Hub, a []invariants.Archive) []invariants.Archive {
+			shared(h, a)
+			return append(a, invariants.Archive{
+				ID: "two", Held: map[string][]handover.Held{stream: {{Epoch: 2, After: 2, To: 3}}},
+				Extents: []invariants.Extent{{Host: "web1", Source: "/a", Generation: 1, Ranges: []invariants.Bytes{{From: 20, To: 25}}}},
+			})
+		}, nil},
+		{"two archives share the bytes with a hole", func(h invariants.Hub, a []invariants.Archive) []invariants.Archive {
+			shared(h, a)
+			return append(a, invariants.Archive{
+				ID: "two", Held: map[string][]handover.Held{stream: {{Epoch: 2, After: 2, To: 3}}},
+				Extents: []invariants.Extent{{Host: "web1", Source: "/a", Generation: 1, Ranges: []invariants.Bytes{{From: 21, To: 25}}}},
+			})
+		}, []string{"hole"}},
 		{"nobody holds the last one", func(_ invariants.Hub, a []invariants.Archive) []invariants.Archive {
 			a[0].Held[stream][0].To = 2
 			return a
