@@ -145,11 +145,12 @@ func (st *stretch) filler(ctx, inner context.Context) error {
 }
 
 // fill fills batches and dispatches them as long as there is something to read and a batch to take it. A batch leaves when it is full, or at once when nothing is in
-// flight; otherwise it gathers what comes until the acknowledgement is there.
+// flight; otherwise it gathers what comes until the acknowledgement is there. While no batch is free nothing is read, but the files are looked after
+// all the same: one that is rotated and deleted meanwhile must be open by then, or its bytes are lost.
 func (st *stretch) fill() error {
 	for !st.dry {
 		if st.filling == nil && !st.take() {
-			return nil
+			return st.tailer.Fill(&tail.Batch{}, tail.Limits{})
 		}
 		before := st.filling.tail.HeaderBytes() + len(st.filling.tail.Data)
 		if err := st.tailer.Fill(&st.filling.tail, tail.Limits{Bytes: st.limit, HeaderBytes: wire.MaxHeaders}); err != nil {
@@ -163,6 +164,15 @@ func (st *stretch) fill() error {
 	if st.outstanding == 0 && st.filling != nil && !st.filling.tail.Empty() {
 		st.dispatch()
 		return st.fill()
+	}
+	return nil
+}
+
+// attend lets the tailer look after the files while no batch can be filled: what is rotated away meanwhile is opened or held before it is deleted.
+func (st *stretch) attend() error {
+	st.dry = true
+	if err := st.tailer.Fill(&tail.Batch{}, tail.Limits{}); err != nil {
+		return fmt.Errorf("look after files: %w", err)
 	}
 	return nil
 }
@@ -201,6 +211,7 @@ func (st *stretch) acknowledge(a acknowledgement) {
 	st.resize(a.took)
 	st.recycle(a.batch)
 	st.outstanding--
+	st.dry = false
 }
 
 // resize lets batches grow while acknowledgements are slow, so that a long round trip costs no throughput, and shrink when they come fast again.

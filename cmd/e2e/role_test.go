@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,9 +20,10 @@ type role struct {
 	name  string
 	args  []string
 	user  []string // command that runs it as another user; empty: as this one
-	log   string // file: standard output and error of all its processes
-	ports string // file
+	log   string   // file: standard output and error of all its processes
+	ports string   // file
 	proc  *proc.Process
+	said  int // bytes in the log when it was started last
 	kills int
 }
 
@@ -126,14 +128,19 @@ func (r *role) freeze() { must(r.t, syscall.Kill(r.proc.PID(), syscall.SIGSTOP))
 
 func (r *role) thaw() { must(r.t, syscall.Kill(r.proc.PID(), syscall.SIGCONT)) }
 
-// logged reports whether the log of any of its processes holds the text.
-func (r *role) logged(text string) bool {
-	data, err := os.ReadFile(r.log)
-	return err == nil && strings.Contains(string(data), text)
+// words is the log of all its processes.
+func (r *role) words() []byte {
+	data, _ := os.ReadFile(r.log) // absent before the first start
+	return data
 }
 
+// logged reports whether any of its processes has said the text.
+func (r *role) logged(text string) bool { return bytes.Contains(r.words(), []byte(text)) }
+
+// says is how often the process that was started last has said the text.
+func (r *role) says(text string) int { return bytes.Count(r.words()[r.said:], []byte(text)) }
+
 func (r *role) showLog() {
-	data, _ := os.ReadFile(r.log)
-	rows := strings.Split(strings.TrimSpace(string(data)), "\n")
+	rows := strings.Split(strings.TrimSpace(string(r.words())), "\n")
 	r.t.Logf("end of the log of %s:\n%s", r.name, strings.Join(rows[max(0, len(rows)-40):], "\n"))
 }
