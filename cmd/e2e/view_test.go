@@ -32,7 +32,7 @@ func (s *site) view() *view {
 	s.t.Helper()
 	secret, err := os.ReadFile(filepath.Join(s.storeDir, "secret"))
 	must(s.t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*patience)
 	v := &view{t: s.t, ctx: ctx}
 	s.t.Cleanup(cancel)
 	until(s.t, "the hub lets us look", func() bool {
@@ -103,6 +103,24 @@ func (v *view) head() uint64 {
 	}
 	must(v.t, err)
 	return msg.Sequence
+}
+
+// tableAtHead is what the chain of the site's host holds.
+func (v *view) tableAtHead() wire.Table {
+	v.t.Helper()
+	stream, _ := v.stream(v.partition())
+	subject := wire.PartSubject(v.layout.Number, v.partition(), host)
+	for {
+		head := v.head()
+		table := v.table(v.layout.Stream(v.partition()), host)
+		err := wire.Follow(v.ctx, stream, subject, &table, head)
+		if err == nil {
+			return table
+		}
+		if !errors.Is(err, wire.ErrBroken) { // else a purge ran meanwhile
+			v.t.Fatal(err)
+		}
+	}
 }
 
 // messages reads everything a stream holds, in order.
