@@ -18,6 +18,9 @@ import (
 // consumer begins behind the committed sequence.
 var errOutOfOrder = errors.New("messages out of order")
 
+// pullMessages is how many messages are asked for at once. The client makes room for as many in advance, by partition.
+const pullMessages = 256
+
 // codeNoMessage is JetStream's answer for a sequence that it does not hold.
 const codeNoMessage = 10037
 
@@ -61,7 +64,7 @@ func (f *fetcher) run(ctx context.Context, out chan<- *delivery) error {
 	if err != nil {
 		return err
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxBytes(f.pull), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
+	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, f.pull), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
 	if err != nil {
 		return fmt.Errorf("read consumer %s: %w", f.name, err)
 	}

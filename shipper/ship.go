@@ -170,7 +170,7 @@ func (st *stretch) fill() error {
 
 // attend lets the tailer look after the files while no batch can be filled: what is rotated away meanwhile is opened or held before it is deleted.
 func (st *stretch) attend() error {
-	st.dry = true
+	st.dry, st.blocked = true, true
 	if err := st.tailer.Fill(&tail.Batch{}, tail.Limits{}); err != nil {
 		return fmt.Errorf("look after files: %w", err)
 	}
@@ -211,7 +211,7 @@ func (st *stretch) acknowledge(a acknowledgement) {
 	st.resize(a.took)
 	st.recycle(a.batch)
 	st.outstanding--
-	st.dry = false
+	st.dry, st.blocked = st.dry && !st.blocked, false
 }
 
 // resize lets batches grow while acknowledgements are slow, so that a long round trip costs no throughput, and shrink when they come fast again.

@@ -29,7 +29,11 @@ type source struct {
 	stems   []string        // paths the source was seen to stand for; rotation may happen there
 	alias   inode           // another source's file that stands at the path
 	first   bool            // nothing is known of it yet: what was packed before is not shipped
-	began   int64           // birth of the newest generation known at recovery
+	began   int64           // birth of the oldest generation known at recovery
+
+	restored bool // generations were recovered and no scan was completed since
+	shallow  bool // what is packed is not looked into in this scan
+	deep     bool // it is, after all
 
 	looked  time.Time
 	blind   bool      // the directory could not be read
@@ -290,8 +294,10 @@ func (s *source) retire(i int) {
 	g := s.late[i]
 	s.late = append(s.late[:i], s.late[i+1:]...)
 	g.close()
-	if g.number != 0 {
-		s.past = append(s.past, g)
-		s.letGo(g)
+	if g.number == 0 {
+		s.settled[g.inode] = g.size // nothing was read of it: it is looked at again when it grows
+		return
 	}
+	s.past = append(s.past, g)
+	s.letGo(g)
 }

@@ -158,3 +158,15 @@ func TestBinaryFileInADirectoryIsLeftOut(t *testing.T) {
 		t.Fatalf("got %q, want the text file only", got)
 	}
 }
+
+func TestOnceIsDoneWithOldEmptyFiles(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "empty.log")
+	write(t, path, "")
+	long := time.Now().Add(-time.Hour)
+	must(t, os.Chtimes(path, long, long))
+	cfg := config(dir)
+	cfg.Once = true
+	tl, h := start(t, cfg), newHub(t)
+	pump(t, tl, h, tl.Done)
+}
