@@ -29,6 +29,7 @@ type stretch struct {
 	filling     *batch   // nil: none is free
 	outstanding int      // dispatched and not acknowledged
 	dry         bool     // the last Fill found nothing; the tailer's wake tells when to look again
+	blocked     bool     // no batch was free: one that comes back is filled at once
 
 	encode  chan *batch
 	publish chan *batch
