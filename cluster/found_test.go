@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/logdrive/logdrive/cluster"
 	"github.com/logdrive/logdrive/cluster/clustertest"
 	"github.com/logdrive/logdrive/cluster/wire"
@@ -122,6 +124,48 @@ func TestHubKeepsAStreamWhoseChangeWasCutShort(t *testing.T) {
 	}
 	if got := info.CachedInfo().Config.MaxBytes; got != layout.StreamBytes {
 		t.Errorf("the limit is %d, want %d again", got, layout.StreamBytes)
+	}
+}
+
+// Receivers keep buckets beside the layout's. One whose making was cut short by a kill must not end the hub.
+func TestHubRunsBesideAHalfMadeStream(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for the health to be asked")
+	}
+	cfg := clustertest.Config()
+	cfg.StoreDir = t.TempDir()
+	if err := clustertest.Start(t, cfg).Stop(); err != nil {
+		t.Fatal(err)
+	}
+	half := filepath.Join(cfg.StoreDir, "jetstream", "LOGS", "streams", "KV_HALF")
+	if err := os.MkdirAll(half, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	write(t, half, "meta.inf", "{")
+	hub, start := clustertest.Start(t, cfg), time.Now()
+	clustertest.Until(t, "the hub was asked for its health", func() bool { return time.Since(start) > 5*time.Second })
+	if err := hub.Stop(); err != nil {
+		t.Errorf("the hub ended: %v", err)
+	}
+}
+
+// Made by the server in the remains of a making that was cut short, a bucket would be gone at the start after.
+func TestHubMendsAHalfMadeBucket(t *testing.T) {
+	cfg := clustertest.Config()
+	cfg.StoreDir = t.TempDir()
+	hub := clustertest.Start(t, cfg)
+	nc := hub.Receiver(t)
+	if _, err := streamsOf(t, nc).CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "MINE", MaxBytes: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	if err := hub.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	remove(t, cfg.StoreDir, "jetstream/LOGS/streams/KV_MINE/meta.sum")
+	again := clustertest.Start(t, cfg)
+	if _, err := streamsOf(t, again.Receiver(t)).KeyValue(t.Context(), "MINE"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -202,15 +204,27 @@ func (h *Hub) watch(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		health := h.server.Healthz(&server.HealthzOptions{Account: accountLogs})
-		if health.Error == "" {
+		err := h.health()
+		if err == nil {
 			ill = 0
 			continue
 		}
 		if ill++; ill >= healthTries {
-			return fmt.Errorf("hub store %s is broken: %s: mend the disk or make room on it, then start the hub again; agents wait meanwhile", h.cfg.StoreDir, health.Error)
+			return fmt.Errorf("hub store %s is broken: %w: mend the disk or make room on it, then start the hub again; agents wait meanwhile", h.cfg.StoreDir, err)
 		}
 	}
+}
+
+// health asks the server about its JetStream and the layout's streams. Others in the account, such as a bucket whose making was cut
+// short by a kill, are no reason to end.
+func (h *Hub) health() error {
+	ours := streamNames(h.layout)
+	for _, fault := range h.server.Healthz(&server.HealthzOptions{Account: accountLogs, Details: true}).Errors {
+		if fault.Stream == "" || slices.Contains(ours, fault.Stream) {
+			return errors.New(fault.Error)
+		}
+	}
+	return nil
 }
 
 // Ready is closed once streams, bucket, mapping and hello service stand.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/minio/highwayhash"
 
@@ -24,24 +25,40 @@ const (
 
 // repairStreams makes the checksums of the streams' configurations right before the server reads them. The server replaces first the
 // configuration and then its checksum, each at once. Killed in between, while the limit of a stream was changed, it would not recognise the stream
-// at its next start, and everything in it would be gone from the hub.
+// at its next start, and everything in it would be gone from the hub. Receivers' own buckets are mended, too, but may not keep the hub from its start.
 func repairStreams(dir string, l wire.Layout, log *slog.Logger) error {
-	names := []string{bucketConfig().Name}
-	for p := range l.Partitions {
-		names = append(names, l.Stream(p))
+	streams := filepath.Join(dir, streamsDir, accountLogs, "streams")
+	entries, err := os.ReadDir(streams)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list streams: %w", err)
 	}
-	for _, name := range names {
-		if err := repairStream(filepath.Join(dir, streamsDir, accountLogs, "streams", name), name, log); err != nil {
+	ours := streamNames(l)
+	for _, entry := range entries {
+		name := entry.Name()
+		err := repairStream(filepath.Join(streams, name), name, log)
+		if err != nil && slices.Contains(ours, name) {
 			return fmt.Errorf("repair stream %s: %w", name, err)
+		}
+		if err != nil {
+			log.Warn("stream that is none of the hub's own is damaged", "stream", name, "err", err)
 		}
 	}
 	return nil
 }
 
+// streamNames are the bucket's and the partitions'.
+func streamNames(l wire.Layout) []string {
+	names := []string{bucketConfig().Name}
+	for p := range l.Partitions {
+		names = append(names, l.Stream(p))
+	}
+	return names
+}
+
 func repairStream(dir, name string, log *slog.Logger) error {
 	meta, err := os.ReadFile(filepath.Join(dir, metaFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // there is no such stream, or not yet
+		return nil // nothing was configured yet
 	}
 	if err != nil {
 		return err
