@@ -72,8 +72,13 @@ func (c Config) Validate() error {
 		name string
 		d    time.Duration
 	}{
-		{"tick", c.Tick}, {"idle", c.Idle}, {"quiet", c.Quiet}, {"sweep", c.Sweep},
-		{"find", c.Find}, {"patience", c.Patience}, {"grace", c.Grace},
+		{"tick", c.Tick},
+		{"idle", c.Idle},
+		{"quiet", c.Quiet},
+		{"sweep", c.Sweep},
+		{"find", c.Find},
+		{"patience", c.Patience},
+		{"grace", c.Grace},
 	} {
 		if d.d <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %v is not above zero", d.name, d.d))

@@ -27,8 +27,10 @@ type fataler interface {
 }
 
 func newHub(t fataler) *hub {
-	return &hub{t: t, data: map[string]map[uint64][]byte{}, gens: map[string][]*tail.Generation{},
-		local: map[string]map[uint64]tail.Generation{}, count: map[string]int{}}
+	return &hub{
+		t: t, data: map[string]map[uint64][]byte{}, gens: map[string][]*tail.Generation{},
+		local: map[string]map[uint64]tail.Generation{}, count: map[string]int{},
+	}
 }
 
 func (h *hub) find(source string, number uint64) *tail.Generation {

@@ -19,10 +19,36 @@ func (s *source) needless(e entry) bool {
 			return false
 		}
 	}
-	if settled && size == e.st.size {
+	if settled && size == e.size {
 		return true
 	}
-	return (e.packed && s.first) || s.before(e)
+	return (e.packed && (s.first || s.shallow)) || s.before(e)
+}
+
+// foundAll reports whether every sought generation's inode is among what was found.
+func (s *source) foundAll(found []entry) bool {
+	return !slices.ContainsFunc(s.queue, func(g *generation) bool {
+		return !g.sought.IsZero() && !slices.ContainsFunc(found, func(e entry) bool { return g.id.sameInode(e.st) })
+	})
+}
+
+// unchanged reports whether the newest generation stands where it stood: then nothing
+// was rotated, and what is packed was there before.
+func (s *source) unchanged() bool {
+	n := s.newest()
+	return n != nil && !s.seeks() && n.number == s.highest && n.path == s.path
+}
+
+// packedBefore reports whether a packed file was written for the last time
+// before the newest generation that was known at recovery.
+func (s *source) packedBefore(e entry) bool {
+	g := s.find(s.highest)
+	return s.restored && e.packed && g != nil && g.body != nil && e.st.mtime < g.mtime
+}
+
+// seeks reports whether any generation is sought.
+func (s *source) seeks() bool {
+	return slices.ContainsFunc(s.queue, func(g *generation) bool { return !g.sought.IsZero() })
 }
 
 // verify looks at everything that is held and reports whether any of it was overwritten.
@@ -141,7 +167,7 @@ func (s *source) dropPast(rest []entry, now time.Time) []entry {
 		if e.err != nil || !(s.isPast(e, now) || s.isCopy(e, rest)) {
 			return false
 		}
-		s.settled[e.st.inode()] = e.st.size
+		s.settled[e.st.inode()] = e.size
 		return true
 	})
 }
@@ -214,7 +240,7 @@ func (s *source) resume(g *generation, e entry, now time.Time) {
 }
 
 // before reports whether the entry was written for the last time before the
-// newest known generation began: it was there before the source was tailed.
+// oldest known generation began: it was there before the source was tailed.
 func (s *source) before(e entry) bool {
 	return s.began != 0 && e.st.mtime < s.began && e.held == nil
 }

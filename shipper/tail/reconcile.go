@@ -17,7 +17,8 @@ import (
 // Everything is opened before anything is concluded: if a name leads to
 // another file by now the readings agreed too early, and all of it is done again.
 func (s *source) reconcile(found []entry, now time.Time) {
-	defer s.tailer.closeLoose()
+	defer s.settleHeld()
+	s.shallow = s.restored && !s.deep && s.foundAll(found)
 	rest, err := s.openAll(s.dropHeld(found))
 	if err != nil {
 		s.wantScan()
@@ -27,18 +28,22 @@ func (s *source) reconcile(found []entry, now time.Time) {
 		return
 	}
 	rest = s.bindSought(rest, now)
+	if s.shallow && !s.unchanged() {
+		s.deep = true // what is packed matters after all
+		s.wantScan()
+		return
+	}
 	rest = s.dropPast(rest, now)
 	rest = s.bindUnread(rest, now)
 	if len(rest) > 0 && s.verify(now) {
 		return // what seems new may be a copy of what was cut this very moment
 	}
-	for _, h := range s.held {
-		if !s.reads(h) {
-			s.tailer.loose[h.held] = struct{}{}
-		}
+	if s.shallow {
+		s.settlePacked(found)
 	}
-	s.held = nil
 	s.addNew(rest, now)
+	s.restored, s.deep = false, false
+	s.reconciled = true
 	s.missLocked(found, now)
 	for _, g := range s.queue {
 		if !g.sought.IsZero() && g.reason == ReasonTruncated {
@@ -85,6 +90,29 @@ func (s *source) openAll(rest []entry) ([]entry, error) {
 		opened = append(opened, e)
 	}
 	return opened, nil
+}
+
+// settleHeld closes what was opened and is read by nobody. What was held at
+// recovery is kept until everything was matched: it may be the only way to its bytes.
+func (s *source) settleHeld() {
+	s.held = slices.DeleteFunc(s.held, s.reads)
+	if s.reconciled {
+		for _, h := range s.held {
+			h.held.Close()
+		}
+		s.held = nil
+	}
+	s.reconciled = false
+	s.tailer.closeLoose()
+}
+
+// settlePacked leaves out for good what was packed before the source was tailed.
+func (s *source) settlePacked(found []entry) {
+	for _, e := range found {
+		if e.packed {
+			s.settled[e.st.inode()] = e.size
+		}
+	}
 }
 
 // reads reports whether a generation reads an entry's file, the source's or the one's who
@@ -153,6 +181,8 @@ func (s *source) addNew(rest []entry, now time.Time) {
 	for _, e := range rest {
 		switch {
 		case !s.related(e) || s.isAnothers(e, now):
+		case s.packedBefore(e):
+			s.settled[e.st.inode()] = e.size
 		case e.err != nil:
 			s.lock(e, now)
 		case e.st.size == 0 && e.path != s.path:
@@ -243,8 +273,17 @@ func (s *source) older(a, b *generation) int {
 		}
 		return -1
 	}
-	if c := cmp.Or(cmp.Compare(a.mtime, b.mtime), cmp.Compare(a.inode.birth, b.inode.birth)); c != 0 {
-		return c
+	if a.mtime != b.mtime {
+		return cmp.Compare(a.mtime, b.mtime)
+	}
+	if a.packed != b.packed { // its birth says nothing of its content either
+		if a.packed {
+			return -1
+		}
+		return 1
+	}
+	if a.inode.birth != b.inode.birth && !a.packed {
+		return cmp.Compare(a.inode.birth, b.inode.birth)
 	}
 	return compareNames(filepath.Base(a.path), filepath.Base(b.path))
 }

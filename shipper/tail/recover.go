@@ -92,6 +92,7 @@ func (s *source) release() []entry {
 	}
 	s.queue, s.late, s.past = nil, nil, nil
 	s.highest, s.began, s.looked, s.alias = 0, 0, time.Time{}, inode{}
+	s.restored, s.deep = false, false
 	s.settled, s.locked = map[inode]int64{}, map[inode]entry{}
 	return held
 }
@@ -103,10 +104,12 @@ func (s *source) restore(k Generation, attended bool, now time.Time) {
 		read: k.Offset, acked: k.Offset, scanned: k.Offset, size: k.Offset, seen: max(k.Seen, k.Offset),
 		length: k.Length, guard: k.Check, grew: now, attended: attended,
 	}
-	s.first = false
+	s.first, s.restored = false, true
 	s.highest = max(s.highest, k.Number)
 	if k.Identity.Birth != 0 {
-		s.began = k.Identity.Birth
+		if s.began == 0 || k.Identity.Birth < s.began {
+			s.began = k.Identity.Birth
+		}
 		s.tailer.owners[inode{k.Identity.Device, k.Identity.Inode, k.Identity.Birth}] = s
 	}
 	if k.Path != "" && filepath.Dir(k.Path) != filepath.Dir(s.path) {

@@ -11,7 +11,8 @@ import (
 // entry is a file that a scan found where the source's generations may be.
 type entry struct {
 	path   string
-	st     stat
+	st     stat  // of the content, if it is packed and open
+	size   int64 // of the file itself
 	packed bool
 	held   body  // open
 	err    error // why it is not
@@ -126,7 +127,7 @@ func (s *source) collectPath(found []entry, path string) []entry {
 		return found
 	}
 	_, packed := unpacked(path)
-	return append(found, entry{path: path, st: st, packed: packed && path != s.path})
+	return append(found, entry{path: path, st: st, size: st.size, packed: packed && path != s.path})
 }
 
 // joinHeld puts what was held at recovery in the place of what was found of
@@ -135,6 +136,7 @@ func (s *source) joinHeld(found []entry) []entry {
 	for _, h := range s.held {
 		i := slices.IndexFunc(found, func(e entry) bool { return e.st.inode() == h.st.inode() })
 		if i < 0 {
+			h.path = ""
 			found = append(found, h)
 		} else {
 			found[i].held = h.held

@@ -34,6 +34,8 @@ type source struct {
 	restored bool // generations were recovered and no scan was completed since
 	shallow  bool // what is packed is not looked into in this scan
 	deep     bool // it is, after all
+	// reconciled: the scan came to its end, everything found was matched.
+	reconciled bool
 
 	looked  time.Time
 	blind   bool      // the directory could not be read
