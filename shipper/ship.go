@@ -29,7 +29,6 @@ type stretch struct {
 	filling     *batch   // nil: none is free
 	outstanding int      // dispatched and not acknowledged
 	dry         bool     // the last Fill found nothing; the tailer's wake tells when to look again
-	blocked     bool     // no batch was free: one that comes back is filled at once
 
 	encode  chan *batch
 	publish chan *batch
@@ -169,15 +168,6 @@ func (st *stretch) fill() error {
 	return nil
 }
 
-// attend lets the tailer look after the files while no batch can be filled: what is rotated away meanwhile is opened or held before it is deleted.
-func (st *stretch) attend() error {
-	st.dry, st.blocked = true, true
-	if err := st.tailer.Fill(&tail.Batch{}, tail.Limits{}); err != nil {
-		return fmt.Errorf("look after files: %w", err)
-	}
-	return nil
-}
-
 func (st *stretch) take() bool {
 	if len(st.free) == 0 {
 		return false
@@ -212,7 +202,6 @@ func (st *stretch) acknowledge(a acknowledgement) {
 	st.resize(a.took)
 	st.recycle(a.batch)
 	st.outstanding--
-	st.dry, st.blocked = st.dry && !st.blocked, false
 }
 
 // resize lets batches grow while acknowledgements are slow, so that a long round trip costs no throughput, and shrink when they come fast again.
