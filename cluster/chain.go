@@ -22,6 +22,9 @@ const (
 // errBroken says that the batches after the table do not link up: a purge ran between the reading of the two, or batches are gone.
 var errBroken = errors.New("chain is broken")
 
+// errWentBack says that the stream ends before what its own table says was archived.
+var errWentBack = errors.New("the stream lost its end")
+
 // chain reads what the hub holds of one host.
 type chain struct {
 	f       *foundation
@@ -100,7 +103,7 @@ func (c *chain) extend(ctx context.Context, t wire.Table, head head) (wire.Table
 	case t.Sequence == head.sequence:
 		return t, nil
 	case t.Sequence > head.sequence:
-		return t, c.broken(head.sequence, t.Sequence)
+		return t, fmt.Errorf("%w: batch %d of %s was archived, the last it holds is %d", errWentBack, t.Sequence, c.subject, head.sequence)
 	}
 	if expected, ok := expectation(head.header); ok && expected == t.Sequence {
 		fold(&t, head.sequence, head.header)

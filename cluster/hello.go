@@ -125,8 +125,11 @@ func (h *hello) welcome(ctx context.Context, subject string, data []byte) (*wire
 	}
 	c := h.f.chain(host)
 	st, err := c.read(ctx, asked.After)
+	if errors.Is(err, errWentBack) {
+		return refuse(w, "%v; restore the hub's store, or found a new hub", err), nil
+	}
 	if errors.Is(err, errBroken) {
-		return refuse(w, "%v: batches are gone from stream %s that are not archived; an operator must decide", err, c.name()), nil
+		return nil, fmt.Errorf("%w: batches are gone from stream %s; this host waits until the archive's ledger names them and a table covers them", err, c.name())
 	}
 	if err != nil {
 		return nil, err

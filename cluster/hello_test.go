@@ -145,15 +145,26 @@ func TestHelloPassesOverWhatIsNoBatch(t *testing.T) {
 	}
 }
 
-func TestHelloRefusesABrokenChain(t *testing.T) {
+func TestHelloWaitsUntilATableCoversAHole(t *testing.T) {
 	s := newStand(t)
 	var table wire.Table
 	for n := range uint64(4) {
 		s.line(t, n, &table)
 	}
 	s.purge(t, "web1", 3) // no table was written: what these held is nowhere
-	w := clustertest.Hello(t, s.agent, "web1", hello("a", 0))
-	if !strings.Contains(w.Refusal, "chain is broken") || w.Conflict {
+	question, err := hello("a", 0).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := s.agent.Request(wire.HelloSubject("web1"), question, clustertest.Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := answer.Header.Get("Nats-Service-Error"); !strings.Contains(text, "chain is broken") {
+		t.Fatalf("got %q %q", text, answer.Data)
+	}
+	s.putTable(t, "web1", table)
+	if w := clustertest.Hello(t, s.agent, "web1", hello("a", 0)); w.Refusal != "" || w.Head != table.Sequence {
 		t.Errorf("got %+v", w)
 	}
 }
