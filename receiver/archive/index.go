@@ -66,7 +66,7 @@ func openIndex(dir string) (*bbolt.DB, string, error) {
 
 // indexOptions: the free list is not written with each commit but found again on open; that halves the pages of a small commit.
 func indexOptions(readOnly bool) *bbolt.Options {
-	return &bbolt.Options{Timeout: 2 * time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly}
+	return &bbolt.Options{Timeout: 500 * time.Millisecond, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly}
 }
 
 // mayFound reports whether the index must be made. Files without an index must not be taken for leftovers of a crash: those are deleted.

@@ -31,7 +31,7 @@ func (a *Archive) recover() error {
 	}
 	for _, e := range entries {
 		if dir := dirHosts + "/" + e.Name(); !known[dir] {
-			if _, err := a.sweepDir(dir, nil); err != nil {
+			if err := a.sweepHost(dir, nil); err != nil {
 				return err
 			}
 		}
@@ -89,7 +89,7 @@ func (a *Archive) recoverHost(host string) error {
 			fixes = append(fixes, func(tx *bbolt.Tx) error { return f.store(tx, damage) })
 		}
 	}
-	if _, err := a.sweepDir(a.hostDir(host), keep); err != nil {
+	if err := a.sweepHost(a.hostDir(host), keep); err != nil {
 		return fault(err)
 	}
 	if len(fixes) == 0 {
@@ -225,6 +225,15 @@ func (a *Archive) truncate(name string, size int64) error {
 		return err
 	}
 	return errors.Join(f.Truncate(size), f.Close())
+}
+
+// sweepHost removes from a host's directory what is not to be kept, and the directory when nothing is left.
+func (a *Archive) sweepHost(dir string, keep map[string]bool) error {
+	empty, err := a.sweepDir(dir, keep)
+	if err == nil && empty {
+		err = a.remove(dir)
+	}
+	return err
 }
 
 // sweepDir removes what is not to be kept, and directories that are empty then. A link is removed, never followed.
