@@ -252,14 +252,11 @@ func (t *Tailer) holds(i inode) bool {
 	return is
 }
 
-// reached notes that the source's own path could be opened, and where it leads.
+// reached notes that the source's own path could be opened.
 func (s *source) reached() {
 	if s.fault != "" {
 		s.fault = ""
 		s.tailer.log.Info("source can be read", "source", s.path)
-	}
-	if real, err := filepath.EvalSymlinks(s.path); err == nil {
-		s.addStem(real)
 	}
 }
 

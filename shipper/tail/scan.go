@@ -29,6 +29,9 @@ const agreeTries = 8
 // a rotation that renames a row of files is seen either before or after. One reading
 // will do where the directory tells that nothing changed since.
 func (s *source) scanSiblings(now time.Time) {
+	if real, err := filepath.EvalSymlinks(s.path); err == nil {
+		s.addStem(real) // what a link leads to is rotated over there
+	}
 	var last []entry
 	for range agreeTries {
 		found, state, err := s.entries()
