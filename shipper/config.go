@@ -20,13 +20,14 @@ type Config struct {
 	Once    bool   // end when everything that was there is acknowledged
 	Hold    bool   // the tailer holds files until they are archived: ask the hub what is
 
-	BatchBytes    int // raw bytes a batch is filled to while acknowledgements come fast
-	MaxBatchBytes int // and at most, while they are slow
+	BatchBytes    int // raw bytes a batch is filled to while the hub takes them as fast as they come
+	MaxBatchBytes int // and at most, while encoded ones wait
 	Encoders      int // goroutines that compress
 
 	AckTimeout       time.Duration // after which a publish or hello is tried again the first time; doubling
 	MaxAckTimeout    time.Duration // longest wait for an answer
-	SlowAck          time.Duration // acknowledgements slower than this make batches grow
+	Pace             time.Duration // a batch smaller than PaceBytes leaves no sooner after the one before
+	PaceBytes        int           // raw
 	RetryMin         time.Duration // first pause after a refusal, doubling with jitter
 	RetryMax         time.Duration // longest pause
 	ConflictPatience time.Duration // how long another agent of this host may be seen before that is an error
@@ -41,13 +42,14 @@ type Config struct {
 // DefaultConfig returns a configuration that lacks only Host, Writer and Session.
 func DefaultConfig() Config {
 	return Config{
-		Codec:            wire.CodecZstd,
+		Codec:            wire.CodecS2,
 		BatchBytes:       1 << 20,
 		MaxBatchBytes:    7 << 20, // with headers and none of it compressible, still below wire.MaxPayload
 		Encoders:         2,
 		AckTimeout:       time.Second, // a leaf that has just been linked may lose an answer: the hub does not know its inboxes yet
 		MaxAckTimeout:    10 * time.Second,
-		SlowAck:          20 * time.Millisecond,
+		Pace:             8 * time.Millisecond,
+		PaceBytes:        16 << 10,
 		RetryMin:         50 * time.Millisecond,
 		RetryMax:         2 * time.Second,
 		ConflictPatience: 30 * time.Second,

@@ -43,13 +43,13 @@ type publisher struct {
 type acknowledgement struct {
 	batch    *batch
 	sequence uint64
-	took     time.Duration // from the first attempt
+	ready    bool // the batch was encoded before the hub was free to take it
 }
 
 // run publishes what comes, in order, until ctx ends or the chain moved.
 func (p *publisher) run(ctx context.Context, in <-chan *batch, out chan<- acknowledgement) error {
 	for {
-		b, err := next(ctx, in)
+		b, ready, err := next(ctx, in)
 		if err != nil {
 			return err
 		}
@@ -57,28 +57,32 @@ func (p *publisher) run(ctx context.Context, in <-chan *batch, out chan<- acknow
 		if err := p.publish(ctx, b); err != nil {
 			return err
 		}
-		took := time.Since(start)
-		p.metrics.published(b, took)
+		p.metrics.published(b, time.Since(start))
 		select {
-		case out <- acknowledgement{b, p.expected, took}:
+		case out <- acknowledgement{b, p.expected, ready}:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// next waits for a batch and then for its encoder.
-func next(ctx context.Context, in <-chan *batch) (*batch, error) {
+// next waits for a batch and then for its encoder. It tells whether there was nothing to wait for.
+func next(ctx context.Context, in <-chan *batch) (b *batch, ready bool, err error) {
 	select {
 	case <-ctx.Done():
-		return nil, ctx.Err()
-	case b := <-in:
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-b.encoded:
-			return b, nil
-		}
+		return nil, false, ctx.Err()
+	case b = <-in:
+	}
+	select {
+	case <-b.encoded:
+		return b, true, nil
+	default:
+	}
+	select {
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	case <-b.encoded:
+		return b, false, nil
 	}
 }
 

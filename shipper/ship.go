@@ -23,12 +23,13 @@ var errDone = errors.New("done")
 type stretch struct {
 	*Shipper
 	chain       checkpoint.Chain
-	limit       int      // raw bytes of a batch, now
-	most        int      // and at most
-	free        []*batch // taken by nobody
-	filling     *batch   // nil: none is free
-	outstanding int      // dispatched and not acknowledged
-	dry         bool     // the last Fill found nothing; the tailer's wake tells when to look again
+	limit       int       // raw bytes of a batch, now
+	most        int       // and at most
+	free        []*batch  // taken by nobody
+	filling     *batch    // nil: none is free
+	left        time.Time // when a batch was last dispatched
+	outstanding int       // dispatched and not acknowledged
+	dry         bool      // the last Fill found nothing; the tailer's wake tells when to look again
 
 	encode  chan *batch
 	publish chan *batch
@@ -161,11 +162,17 @@ func (st *stretch) fill() error {
 			st.dispatch()
 		}
 	}
-	if st.outstanding == 0 && st.filling != nil && !st.filling.tail.Empty() {
+	if st.outstanding == 0 && st.filling != nil && !st.filling.tail.Empty() && !st.paced() {
 		st.dispatch()
 		return st.fill()
 	}
 	return nil
+}
+
+// paced holds a small batch back if one has just left: a busy file is read every few milliseconds, and a message for each few lines would cost more than it is worth. A
+// line that comes after a pause leaves at once.
+func (st *stretch) paced() bool {
+	return !st.cfg.Once && len(st.filling.tail.Data) < st.cfg.PaceBytes && time.Since(st.left) < st.cfg.Pace
 }
 
 func (st *stretch) take() bool {
@@ -187,7 +194,7 @@ func (st *stretch) dispatch() {
 	st.filling.describe(st.cfg.Writer, st.number)
 	st.encode <- st.filling
 	st.publish <- st.filling
-	st.filling, st.dry = nil, false
+	st.filling, st.dry, st.left = nil, false, time.Now()
 	st.outstanding++
 }
 
@@ -199,17 +206,17 @@ func (st *stretch) acknowledge(a acknowledgement) {
 	st.chain.Sequence = a.sequence
 	st.head.Store(a.sequence)
 	st.state.moved()
-	st.resize(a.took)
+	st.resize(a.ready)
 	st.recycle(a.batch)
 	st.outstanding--
 }
 
-// resize lets batches grow while acknowledgements are slow, so that a long round trip costs no throughput, and shrink when they come fast again.
-func (st *stretch) resize(took time.Duration) {
+// resize lets batches grow while encoded ones wait for the hub, so that a slow disk or a long round trip costs no throughput, and shrink when the hub waits for them.
+func (st *stretch) resize(ready bool) {
 	switch {
-	case took > st.cfg.SlowAck:
+	case ready && st.outstanding > 1:
 		st.limit = min(2*st.limit, st.most)
-	case took < st.cfg.SlowAck/2:
+	case !ready:
 		st.limit = max(st.limit/2, min(st.cfg.BatchBytes, st.most))
 	}
 }

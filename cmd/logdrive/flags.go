@@ -81,7 +81,7 @@ func agentFlags() []cli.Flag {
 	return []cli.Flag{
 		text("host", "", "name of this machine in the archive (the system's host name)"),
 		text("state", "./state", "directory of what must outlive a restart"),
-		text("codec", "zstd", "compression of what is sent: zstd, s2 or none"),
+		text("codec", "s2", "compression of what is sent: s2 (least CPU), zstd (fewest bytes) or none"),
 		list("exclude", "files, directories or globs to leave out (repeatable)"),
 		yes("hold", "hold every file by a hard link until it is archived, so that rotation which deletes cannot lose bytes"),
 		yes("once", "ship what is there, and end when it is safe"),
