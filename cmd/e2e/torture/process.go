@@ -44,9 +44,10 @@ func write(name, dir, lines string) error {
 
 // Process is a writer at work.
 type Process struct {
-	dir  string
-	cmd  *exec.Cmd
-	done chan error
+	dir     string
+	arrived *os.File
+	cmd     *exec.Cmd
+	done    chan error
 }
 
 // Start begins to write about n lines below dir, which must be empty, in a process of its own.
@@ -58,21 +59,23 @@ func (s Scenario) Start(dir string, n int) (*Process, error) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), envScenario+"="+s.Name, envDir+"="+dir, envLines+"="+strconv.Itoa(n))
 	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
+	arrived, err := os.Create(filepath.Join(dir, "arrived"))
+	if err != nil {
 		return nil, err
 	}
-	p := &Process{dir: dir, cmd: cmd, done: make(chan error, 1)} // the writer ends whoever asks
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, arrived.Close())
+	}
+	p := &Process{dir: dir, arrived: arrived, cmd: cmd, done: make(chan error, 1)} // the writer ends whoever asks
 	go func() { p.done <- cmd.Wait() }()
 	return p, nil
 }
 
-// Arrived tells the writer how many lines have come so far.
+// Arrived tells the writer how many lines have come so far. It writes in place: to make and
+// rename a file may wait for others' syncs, and who waits does not look at the log.
 func (p *Process) Arrived(lines int) error {
-	tmp := filepath.Join(p.dir, "arrived.tmp")
-	if err := os.WriteFile(tmp, []byte(strconv.Itoa(lines)), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, filepath.Join(p.dir, "arrived"))
+	_, err := p.arrived.WriteAt(fmt.Appendf(nil, "%020d", lines), 0)
+	return err
 }
 
 // Ended reports whether the writer has ended and how many lines it wrote.
