@@ -22,7 +22,7 @@ const (
 func usualPlaces() []string {
 	places := []string{"/var/log", "/Library/Logs", "/usr/local/var/log", "/opt/homebrew/var/log"}
 	if home, err := os.UserHomeDir(); err == nil {
-		places = append(places, filepath.Join(home, "Library/Logs"), filepath.Join(home, ".npm/_logs"))
+		places = append(places, filepath.Join(home, "Library/Logs"))
 	}
 	return places
 }
