@@ -4,23 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/logdrive/logdrive/cluster/wire"
 )
 
-const (
-	chainTries  = 5                // how often a chain is read again because a purge ran meanwhile
-	chainFetch  = 512              // headers asked for at once
-	chainLinger = 30 * time.Second // how long the server keeps a consumer whose reader died
-)
+// chainTries is how often a chain is read again because a purge ran meanwhile.
+const chainTries = 5
 
-// errBroken says that the batches after the table do not link up: a purge ran between the reading of the two, or batches are gone.
-var errBroken = errors.New("chain is broken")
+// errBroken says that the batches after the table do not link up because a purge ran between the reading of the two.
+var errBroken = errors.New("chain moved while it was read")
 
 // errWentBack says that the stream ends before what its own table says was archived.
 var errWentBack = errors.New("the stream lost its end")
@@ -105,20 +100,26 @@ func (c *chain) extend(ctx context.Context, t wire.Table, head head) (wire.Table
 	case t.Sequence > head.sequence:
 		return t, fmt.Errorf("%w: batch %d of %s was archived, the last it holds is %d", errWentBack, t.Sequence, c.subject, head.sequence)
 	}
-	if expected, ok := expectation(head.header); ok && expected == t.Sequence {
-		fold(&t, head.sequence, head.header)
+	if expected, ok := wire.Expectation(head.header); ok && expected == t.Sequence {
+		t.Fold(head.sequence, head.header)
 		return t, nil
 	}
 	from := t.Sequence
-	linked, err := c.follow(ctx, &t, head.sequence)
-	if err != nil || linked {
+	linked, err := wire.Follow(ctx, c.stream, c.subject, &t, head.sequence)
+	switch {
+	case err != nil:
 		return t, err
+	case t.Sequence != head.sequence:
+		return t, c.broken(head.sequence, t.Sequence)
+	case linked:
+		return t, nil
 	}
 	return t, c.unchanged(ctx, from)
 }
 
-// unchanged proves that nothing after the table was purged while it was read: whoever purges has written a newer table before. It is
-// for chains with a message that names no predecessor; no agent sends one.
+// unchanged proves that nothing after the table was purged while it was read: whoever purges has written a newer table before. So a
+// link that does not fit is a message that no agent sent, or a hole: the store lost a batch, as the server skips a record whose sum is wrong. The receiver comes
+// upon the same hole and its ledger names the bytes; the agent goes on behind it, for it must not wait for ever.
 func (c *chain) unchanged(ctx context.Context, from uint64) error {
 	t, err := c.table(ctx)
 	if err == nil && t.Sequence != from {
@@ -127,83 +128,6 @@ func (c *chain) unchanged(ctx context.Context, from uint64) error {
 	return err
 }
 
-// follow reads the headers between the table and the head through a consumer that lives only for that. It says whether each message
-// named the one before it.
-func (c *chain) follow(ctx context.Context, t *wire.Table, head uint64) (linked bool, err error) {
-	consumer, err := c.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		FilterSubject:     c.subject,
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       t.Sequence + 1,
-		AckPolicy:         jetstream.AckNonePolicy,
-		HeadersOnly:       true,
-		MemoryStorage:     true,
-		InactiveThreshold: chainLinger,
-	})
-	if err != nil {
-		return false, fmt.Errorf("read headers of %s: %w", c.subject, err)
-	}
-	defer c.forget(ctx, consumer)
-	linked = true
-	for t.Sequence < head {
-		batch, err := consumer.Fetch(chainFetch, jetstream.FetchMaxWait(time.Second))
-		if err != nil {
-			return false, fmt.Errorf("read headers of %s: %w", c.subject, err)
-		}
-		all, err := c.foldAll(t, head, batch)
-		if err != nil {
-			return false, err
-		}
-		linked = linked && all
-		if err := ctx.Err(); err != nil {
-			return false, fmt.Errorf("read headers of %s: %w", c.subject, err)
-		}
-	}
-	return linked, nil
-}
-
-// foldAll folds what one fetch brings. It does not wait for the rest of a fetch when the head is there.
-func (c *chain) foldAll(t *wire.Table, head uint64, batch jetstream.MessageBatch) (linked bool, err error) {
-	linked = true
-	for msg := range batch.Messages() {
-		meta, err := msg.Metadata()
-		if err != nil {
-			return false, fmt.Errorf("read headers of %s: %w", c.subject, err)
-		}
-		seq := meta.Sequence.Stream
-		expected, ok := expectation(msg.Headers())
-		if ok && expected != t.Sequence {
-			return false, c.broken(seq, t.Sequence)
-		}
-		linked = linked && ok
-		fold(t, seq, msg.Headers())
-		if seq >= head {
-			return linked, nil
-		}
-	}
-	return linked, batch.Error()
-}
-
-func (c *chain) forget(ctx context.Context, consumer jetstream.Consumer) {
-	// Left behind, it ends by itself.
-	_ = c.stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name)
-}
-
 func (c *chain) broken(seq, table uint64) error {
 	return fmt.Errorf("%w: batch %d of %s does not follow %d", errBroken, seq, c.subject, table)
-}
-
-// fold adds one stored message to the table. What is no batch holds nothing, but it is a link of the chain like any other.
-func fold(t *wire.Table, seq uint64, h nats.Header) {
-	b, err := wire.ParseBatch(h)
-	if err != nil {
-		t.Sequence = seq
-		return
-	}
-	t.Apply(seq, &b)
-}
-
-// expectation is the sequence of the predecessor that a stored batch names.
-func expectation(h nats.Header) (uint64, bool) {
-	seq, err := strconv.ParseUint(h.Get(wire.HeaderExpected), 10, 64)
-	return seq, err == nil
 }

@@ -128,9 +128,6 @@ func (h *hello) welcome(ctx context.Context, subject string, data []byte) (*wire
 	if errors.Is(err, errWentBack) {
 		return refuse(w, "%v; restore the hub's store, or found a new hub", err), nil
 	}
-	if errors.Is(err, errBroken) {
-		return nil, fmt.Errorf("%w: batches are gone from stream %s; this host waits until the archive's ledger names them and a table covers them", err, c.name())
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -145,26 +145,26 @@ func TestHelloPassesOverWhatIsNoBatch(t *testing.T) {
 	}
 }
 
-func TestHelloWaitsUntilATableCoversAHole(t *testing.T) {
+func TestHelloGoesOnBehindAHole(t *testing.T) {
 	s := newStand(t)
 	var table wire.Table
 	for n := range uint64(4) {
 		s.line(t, n, &table)
 	}
 	s.purge(t, "web1", 3) // no table was written: what these held is nowhere
-	question, err := hello("a", 0).Encode()
-	if err != nil {
-		t.Fatal(err)
+	w := clustertest.Hello(t, s.agent, "web1", hello("a", 0))
+	if w.Refusal != "" || w.Head != table.Sequence || w.Table.Sources["/x"][0].Offset != table.Sources["/x"][0].Offset {
+		t.Errorf("got %+v %+v, want %+v", w, w.Table, table)
 	}
-	answer, err := s.agent.Request(wire.HelloSubject("web1"), question, clustertest.Patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text := answer.Header.Get("Nats-Service-Error"); !strings.Contains(text, "chain is broken") {
-		t.Fatalf("got %q %q", text, answer.Data)
-	}
-	s.putTable(t, "web1", table)
-	if w := clustertest.Hello(t, s.agent, "web1", hello("a", 0)); w.Refusal != "" || w.Head != table.Sequence {
+}
+
+func TestHelloRefusesAStreamThatWentBack(t *testing.T) {
+	s := newStand(t)
+	var table wire.Table
+	s.line(t, 0, &table)
+	table.Sequence += 7
+	s.writeTable(t, "web1", table)
+	if w := clustertest.Hello(t, s.agent, "web1", hello("a", 0)); !strings.Contains(w.Refusal, "lost its end") || w.Conflict {
 		t.Errorf("got %+v", w)
 	}
 }

@@ -15,9 +15,6 @@ const (
 	chainLinger = 30 * time.Second // how long the server keeps a consumer whose reader died
 )
 
-// ErrBroken says that batches of a chain do not link up by their expectations: a purge ran while they were read, or batches are gone.
-var ErrBroken = errors.New("chain is broken")
-
 // Expectation is the sequence of the predecessor that a stored batch names.
 func Expectation(h map[string][]string) (uint64, bool) {
 	v := h[HeaderExpected]
@@ -38,11 +35,12 @@ func (t *Table) Fold(sequence uint64, h map[string][]string) {
 	t.Apply(sequence, &b)
 }
 
-// Follow folds into the table every message of the subject after t.Sequence and at or below until, reading headers only. Its error wraps
-// ErrBroken when they do not link up.
-func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Table, until uint64) error {
+// Follow folds into the table every message of the subject after t.Sequence and at or below until, reading headers only. It says whether each of them
+// named the one before it. If not, a purge ran meanwhile, the store lost a message, or one was sent that is no agent's: the caller must tell which.
+func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Table, until uint64) (linked bool, err error) {
+	linked = true
 	if t.Sequence >= until {
-		return nil
+		return linked, nil
 	}
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		FilterSubject:     subject,
@@ -54,45 +52,49 @@ func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Tab
 		InactiveThreshold: chainLinger,
 	})
 	if err != nil {
-		return fmt.Errorf("read headers of %s: %w", subject, err)
+		return false, fmt.Errorf("read headers of %s: %w", subject, err)
 	}
 	defer func() {
 		// Left behind, it ends by itself.
 		_ = stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name)
 	}()
-	pending := consumer.CachedInfo().NumPending
-	for pending > 0 {
-		batch, err := consumer.Fetch(int(min(pending, chainFetch)), jetstream.FetchMaxWait(5*time.Second))
+	for pending := int(consumer.CachedInfo().NumPending); pending > 0 && t.Sequence < until; {
+		batch, err := consumer.Fetch(min(pending, chainFetch), jetstream.FetchMaxWait(5*time.Second))
 		if err != nil {
-			return fmt.Errorf("read headers of %s: %w", subject, err)
+			return false, fmt.Errorf("read headers of %s: %w", subject, err)
 		}
-		for msg := range batch.Messages() {
-			more, err := t.link(subject, msg, until)
-			if err != nil || !more {
-				return err
-			}
-			pending--
+		n, all, err := t.foldAll(subject, batch, until)
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return false, fmt.Errorf("read headers of %s: %w", subject, err)
 		}
-		if err := errors.Join(batch.Error(), ctx.Err()); err != nil {
-			return fmt.Errorf("read headers of %s: %w", subject, err)
+		linked = linked && all
+		if n == 0 {
+			return false, nil // what was counted is purged
 		}
+		pending -= n
 	}
-	return nil
+	return linked, nil
 }
 
-// link folds the next message of the chain, unless it lies beyond until.
-func (t *Table) link(subject string, msg jetstream.Msg, until uint64) (more bool, err error) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return false, fmt.Errorf("read headers of %s: %w", subject, err)
+// foldAll folds what one fetch brings, up to until. It does not wait for the rest of the fetch then.
+func (t *Table) foldAll(subject string, batch jetstream.MessageBatch, until uint64) (n int, linked bool, err error) {
+	linked = true
+	for msg := range batch.Messages() {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return n, false, err
+		}
+		n++
+		sequence := meta.Sequence.Stream
+		if sequence > until {
+			return n, linked, nil
+		}
+		expected, ok := Expectation(msg.Headers())
+		linked = linked && ok && expected == t.Sequence
+		t.Fold(sequence, msg.Headers())
+		if sequence == until {
+			return n, linked, nil
+		}
 	}
-	sequence := meta.Sequence.Stream
-	if sequence > until {
-		return false, nil
-	}
-	if expected, ok := Expectation(msg.Headers()); ok && expected != t.Sequence {
-		return false, fmt.Errorf("%w: batch %d of %s does not follow %d", ErrBroken, sequence, subject, t.Sequence)
-	}
-	t.Fold(sequence, msg.Headers())
-	return true, nil
+	return n, linked, batch.Error()
 }
