@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/logdrive/logdrive/cluster/wire"
 	"github.com/logdrive/logdrive/receiver/archive"
@@ -105,7 +106,7 @@ func feed(b *testing.B, a *archive.Archive, number, size, n, sources int) {
 			b.Error(err)
 			return
 		}
-		if open += size; open >= groupBytes/1 {
+		if open += size; open >= groupBytes {
 			commits <- p.Cut()
 			open = 0
 		}
@@ -148,4 +149,56 @@ func BenchmarkPlainFile(b *testing.B) {
 		close(syncs)
 		<-done
 	})
+}
+
+// BenchmarkManySources is a host with 20,000 sources: opening its archive, its first message afterwards, its table, and a commit of one changed source.
+func BenchmarkManySources(b *testing.B) {
+	cfg := archive.DefaultConfig()
+	cfg.Dir = b.TempDir()
+	const sources = 20_000
+	open := func() (*archive.Archive, *archive.Partition) {
+		a, err := archive.Open(cfg)
+		if err != nil {
+			b.Fatal(err)
+		}
+		p, err := a.Partition(streamName, created, 1, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return a, p
+	}
+	a, p := open()
+	if err := p.Adopt(web1, wire.Table{}); err != nil {
+		b.Fatal(err)
+	}
+	m := archive.Message{Host: web1, Sequence: 1}
+	for i := range sources {
+		m.Batch.Chunks = append(m.Batch.Chunks, wire.Chunk{Source: fmt.Sprintf("/srv/app%d/log/current-%d.log", i%100, i), Generation: 1, Length: 1})
+		m.Raw = append(m.Raw, 'x')
+	}
+	b.ResetTimer()
+	step := func(name string, run func() error) {
+		begun := time.Now()
+		if err := run(); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(begun).Microseconds())/1000, name+"-ms")
+	}
+	for range b.N {
+		step("first-append", func() error { return p.Append(m) })
+		step("first-commit", func() error { return p.Cut().Do() })
+		p.Close()
+		a.Close()
+		step("open", func() error { a, p = open(); return nil })
+		step("load", func() error { p.Knows(web1); return nil })
+		step("table", func() error { p.Table(web1); return nil })
+		m.Sequence++
+		m.Batch.Chunks, m.Raw = m.Batch.Chunks[:1], m.Raw[:1]
+		m.Batch.Chunks[0].Offset++
+		step("one-append", func() error { return p.Append(m) })
+		step("one-commit", func() error { return p.Cut().Do() })
+	}
+	b.StopTimer()
+	p.Close()
+	a.Close()
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // syncAllAbove is how many files a commit syncs one by one; more are cheaper with one sync of the file system.
-const syncAllAbove = 16
+const syncAllAbove = 8
 
 // Commit makes what was appended between two cuts durable. What it holds does not change any more, so appending goes on beside it.
 type Commit struct {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,7 +33,8 @@ func (a *Archive) recover() error {
 	}
 	for _, e := range entries {
 		if dir := dirHosts + "/" + e.Name(); !known[dir] {
-			if err := a.sweepHost(dir, nil); err != nil {
+			there := tree{files: map[string]int64{}}
+			if err := errors.Join(a.scan(dir, &there), a.sweepAway(&there, nil)); err != nil {
 				return err
 			}
 		}
@@ -72,6 +75,10 @@ func (a *Archive) recoverHost(host string) error {
 	if err != nil {
 		return fault(err)
 	}
+	there := tree{files: map[string]int64{}}
+	if err := a.scan(a.hostDir(host), &there); err != nil {
+		return fault(err)
+	}
 	keep := map[string]bool{}
 	var fixes []func(*bbolt.Tx) error
 	for i := range segments {
@@ -80,7 +87,7 @@ func (a *Archive) recoverHost(host string) error {
 			continue
 		}
 		before := f.value
-		damage, err := a.recoverSegment(f)
+		damage, err := a.recoverSegment(f, &there)
 		if err != nil {
 			return fault(err)
 		}
@@ -89,7 +96,7 @@ func (a *Archive) recoverHost(host string) error {
 			fixes = append(fixes, func(tx *bbolt.Tx) error { return f.store(tx, damage) })
 		}
 	}
-	if err := a.sweepHost(a.hostDir(host), keep); err != nil {
+	if err := a.sweepAway(&there, keep); err != nil {
 		return fault(err)
 	}
 	if len(fixes) == 0 {
@@ -137,19 +144,13 @@ func eachSegment(tx *bbolt.Tx, prefix []byte, visit func(key []byte, v segmentVa
 
 // recoverSegment finds the file of a segment and cuts it to its length. A process that was killed between a rename and the commit that says so has
 // left the file under another of its names.
-func (a *Archive) recoverSegment(f *found) (damage *Entry, err error) {
-	size, err := a.size(f.file())
-	if err != nil {
-		return nil, err
-	}
+func (a *Archive) recoverSegment(f *found, there *tree) (damage *Entry, err error) {
+	size := there.size(f.file())
 	for _, other := range f.value.state.successors() {
-		moved := segmentPath(f.path, f.entry.Generation, f.start, other)
 		if f.value.state != active && size >= 0 {
 			break // only an active file's name may have been taken over by another segment
 		}
-		if n, err := a.size(moved); err != nil {
-			return nil, err
-		} else if n >= 0 {
+		if n := there.size(segmentPath(f.path, f.entry.Generation, f.start, other)); n >= 0 {
 			f.value.state, size = other, n
 			break
 		}
@@ -205,18 +206,70 @@ func (f *found) store(tx *bbolt.Tx, damage *Entry) error {
 	return tx.Bucket(bucketSegments).Put(f.key, f.value.encode())
 }
 
+// tree is what stands in a host's directory.
+type tree struct {
+	files map[string]int64 // size; -1: no regular file
+	dirs  []string         // each before those below it
+}
+
 // size is the length of a regular file, -1 when there is none.
-func (a *Archive) size(name string) (int64, error) {
-	info, err := a.root.Lstat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) || isNotDir(err):
-		return -1, nil
-	case err != nil:
-		return 0, err
-	case !info.Mode().IsRegular():
-		return -1, nil
+func (t *tree) size(name string) int64 {
+	if size, found := t.files[name]; found {
+		return size
 	}
-	return info.Size(), nil
+	return -1
+}
+
+// scan reads a directory and those below it. A link is a file of its own, never followed.
+func (a *Archive) scan(dir string, t *tree) error {
+	entries, err := a.readDir(dir)
+	if err != nil {
+		return err
+	}
+	t.dirs = append(t.dirs, dir)
+	for _, e := range entries {
+		name := dir + "/" + e.Name()
+		if e.IsDir() {
+			if err := a.scan(name, t); err != nil {
+				return err
+			}
+			continue
+		}
+		t.files[name] = -1
+		if e.Type().IsRegular() {
+			info, err := e.Info()
+			if err != nil {
+				return err
+			}
+			t.files[name] = info.Size()
+		}
+	}
+	return nil
+}
+
+// sweepAway removes what is not to be kept, and directories that are empty then.
+func (a *Archive) sweepAway(t *tree, keep map[string]bool) error {
+	used := map[string]bool{}
+	for name := range t.files {
+		if keep[name] {
+			for dir := path.Dir(name); !used[dir]; dir = path.Dir(dir) {
+				used[dir] = true
+			}
+			continue
+		}
+		a.log.Info("removing what was not committed", "file", name)
+		if err := a.remove(name); err != nil {
+			return err
+		}
+	}
+	for _, dir := range slices.Backward(t.dirs) {
+		if !used[dir] {
+			if err := a.remove(dir); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (a *Archive) truncate(name string, size int64) error {
@@ -225,44 +278,6 @@ func (a *Archive) truncate(name string, size int64) error {
 		return err
 	}
 	return errors.Join(f.Truncate(size), f.Close())
-}
-
-// sweepHost removes from a host's directory what is not to be kept, and the directory when nothing is left.
-func (a *Archive) sweepHost(dir string, keep map[string]bool) error {
-	empty, err := a.sweepDir(dir, keep)
-	if err == nil && empty {
-		err = a.remove(dir)
-	}
-	return err
-}
-
-// sweepDir removes what is not to be kept, and directories that are empty then. A link is removed, never followed.
-func (a *Archive) sweepDir(dir string, keep map[string]bool) (empty bool, err error) {
-	entries, err := a.readDir(dir)
-	if err != nil {
-		return false, err
-	}
-	left := len(entries)
-	for _, e := range entries {
-		name := dir + "/" + e.Name()
-		if e.IsDir() {
-			if empty, err = a.sweepDir(name, keep); err != nil {
-				return false, err
-			}
-			if !empty {
-				continue
-			}
-		} else if keep[name] {
-			continue
-		} else {
-			a.log.Info("removing what was not committed", "file", name)
-		}
-		if err := a.remove(name); err != nil {
-			return false, err
-		}
-		left--
-	}
-	return left == 0, nil
 }
 
 // readDir lists a directory; one that is absent is empty.
