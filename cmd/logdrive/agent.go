@@ -33,12 +33,9 @@ func agentCommand() *cli.Command {
 }
 
 func runAgent(c *cli.Context) error {
-	paths, err := applyConfig(c)
+	paths, err := pathsToShip(c)
 	if err != nil {
 		return err
-	}
-	if c.Args().Present() {
-		paths = c.Args().Slice()
 	}
 	p, err := newProcess(c)
 	if err != nil {
@@ -142,7 +139,7 @@ func (a *agent) shipThrough(ctx context.Context, host, session string, leaf *clu
 	if err != nil {
 		return err
 	}
-	a.p.ready = append(a.p.ready, s.Ready)
+	a.p.ask(s.Ready)
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, end := context.WithCancel(ctx)
 	group.Go(func() error { return spool.run(ctx) })
@@ -172,9 +169,6 @@ func (a *agent) newTailer(spool *spool) (*tail.Tailer, error) {
 	}
 	if spool != nil {
 		cfg.Paths = append(cfg.Paths, spool.path)
-	}
-	if len(cfg.Paths) == 0 {
-		return nil, errors.New("no PATH is given: name files, directories or globs to ship")
 	}
 	return tail.New(cfg)
 }

@@ -60,7 +60,7 @@ func parseConfig(file string, data []byte) (settings []setting, err error) {
 		}
 		for _, pair := range pairs {
 			values, err := scalars(pair.Value)
-			key := pair.Key.String()
+			key := pair.Key.GetToken().Value
 			if err != nil {
 				return nil, fmt.Errorf("config %s:%d: %s: %w", file, lineOf(pair.Key), key, err)
 			}
@@ -132,6 +132,9 @@ func setAll(c *cli.Context, file string, settings []setting) (paths []string, er
 		}
 		if c.IsSet(s.key) {
 			continue
+		}
+		if _, many := c.Value(s.key).(cli.StringSlice); !many && len(s.values) != 1 {
+			return nil, fmt.Errorf("config %s:%d: %s takes one value, not %d", file, s.line, s.key, len(s.values))
 		}
 		for _, v := range s.values {
 			if err := c.Set(s.key, v); err != nil {

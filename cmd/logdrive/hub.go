@@ -19,7 +19,7 @@ func hubCommand() *cli.Command {
 }
 
 func runHub(c *cli.Context) error {
-	if _, err := applyConfig(c); err != nil {
+	if err := flagsOnly(c); err != nil {
 		return err
 	}
 	p, err := newProcess(c)

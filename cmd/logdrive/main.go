@@ -21,12 +21,20 @@ func main() {
 }
 
 func newApp() *cli.App {
+	commands := []*cli.Command{upCommand(), agentCommand(), receiverCommand(), hubCommand(), versionCommand()}
+	for _, command := range commands {
+		// The message alone: a page of help would hide it.
+		command.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return err }
+	}
 	return &cli.App{
 		Name:            "logdrive",
 		Usage:           "ship log files, every byte once and in order, and prove it",
 		HideVersion:     true,
 		HideHelpCommand: true,
 		ExitErrHandler:  func(*cli.Context, error) {}, // main prints and exits
-		Commands:        []*cli.Command{upCommand(), agentCommand(), receiverCommand(), hubCommand(), versionCommand()},
+		Commands:        commands,
+		Action:          unknownCommand,
+		// A value with commas is one value: globs such as *.{gz,zip} have some.
+		DisableSliceFlagSeparator: true,
 	}
 }

@@ -11,7 +11,9 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -29,7 +31,10 @@ type process struct {
 	registry  *prometheus.Registry
 	listener  net.Listener // of HTTP; nil: off
 	portsFile string
-	ready     []func() error // what /readyz asks
+
+	mu    sync.Mutex
+	up    bool           // announced
+	ready []func() error // what /readyz asks
 }
 
 // ports is what --ports-file holds.
@@ -100,8 +105,14 @@ func (p *process) routes() http.Handler {
 }
 
 func (p *process) readyz(w http.ResponseWriter, _ *http.Request) {
+	p.mu.Lock()
+	up, asked := p.up, slices.Clone(p.ready)
+	p.mu.Unlock()
 	var errs []error
-	for _, ready := range p.ready {
+	if !up {
+		errs = append(errs, errors.New("starting"))
+	}
+	for _, ready := range asked {
 		errs = append(errs, ready())
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -111,8 +122,18 @@ func (p *process) readyz(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
+// ask lets /readyz ask a part of the process, too.
+func (p *process) ask(ready func() error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ready = append(p.ready, ready)
+}
+
 // announce tells the ports file and systemd that the process is up.
 func (p *process) announce(at ports) error {
+	p.mu.Lock()
+	p.up = true
+	p.mu.Unlock()
 	at.PID = os.Getpid()
 	if p.listener != nil {
 		at.HTTP = "http://" + p.listener.Addr().String()

@@ -29,7 +29,7 @@ func receiverCommand() *cli.Command {
 }
 
 func runReceiver(c *cli.Context) error {
-	if _, err := applyConfig(c); err != nil {
+	if err := flagsOnly(c); err != nil {
 		return err
 	}
 	p, err := newProcess(c)
@@ -115,7 +115,7 @@ func receive(ctx context.Context, c *cli.Context, p *process, nc *nats.Conn) err
 	if err != nil {
 		return errors.Join(err, a.Close())
 	}
-	p.ready = append(p.ready, r.Ready)
+	p.ask(r.Ready)
 	return errors.Join(r.Run(ctx), a.Close())
 }
 

@@ -33,12 +33,9 @@ func upCommand() *cli.Command {
 }
 
 func runUp(c *cli.Context) error {
-	paths, err := applyConfig(c)
+	paths, err := pathsToShip(c)
 	if err != nil {
 		return err
-	}
-	if c.Args().Present() {
-		paths = c.Args().Slice()
 	}
 	p, err := newProcess(c)
 	if err != nil {

@@ -18,6 +18,9 @@ func versionCommand() *cli.Command {
 		Name:  "version",
 		Usage: "print the version, the protocol version and what it was built with",
 		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
 			_, err := fmt.Fprintf(c.App.Writer, "logdrive %s%s, protocol %d, %s %s/%s\n",
 				version, revision(), wire.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
