@@ -96,7 +96,7 @@ func known(w wire.Welcome, chain checkpoint.Chain, remembered []tail.Generation)
 			g := generation(source, e)
 			at := place{source, e.Generation}
 			if hint, ok := hints[at]; ok && hint.Identity == g.Identity {
-				g.Seen, g.Path = max(hint.Seen, g.Offset), hint.Path
+				g = hinted(g, hint)
 			}
 			delete(hints, at)
 			all = append(all, g)
@@ -112,6 +112,18 @@ func known(w wire.Welcome, chain checkpoint.Chain, remembered []tail.Generation)
 		}
 	}
 	return all
+}
+
+// hinted adds what the chain cannot tell: where the file stood, how big it was, and that it has ended when no successor was opened yet.
+func hinted(g, hint tail.Generation) tail.Generation {
+	g.Seen, g.Path = max(hint.Seen, g.Offset), hint.Path
+	if g.Length < 0 && hint.Length >= 0 {
+		g.Length = max(hint.Length, g.Offset)
+	}
+	if hint.Offset == g.Offset && hint.Check.Len > 0 {
+		g.Check = hint.Check
+	}
+	return g
 }
 
 type place struct {

@@ -2,6 +2,7 @@ package tail
 
 import (
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -34,6 +35,7 @@ func (t *Tailer) stir(s *source) {
 func (t *Tailer) takeEvents(now time.Time) {
 	paths, missed := t.notify.take()
 	for _, p := range paths {
+		t.appeared(p)
 		if s := t.concerned(p); s != nil {
 			s.looked = time.Time{}
 			if !s.rescan.IsZero() {
@@ -51,6 +53,34 @@ func (t *Tailer) takeEvents(now time.Time) {
 		t.findSoon(now)
 		for _, s := range t.list {
 			s.watched = false
+		}
+	}
+}
+
+// watchDir watches a directory, or what is there of the way to it: a log that comes with its directory may go with it soon.
+func (t *Tailer) watchDir(dir string) {
+	if t.notify.watchDir(dir) {
+		delete(t.absent, dir)
+		return
+	}
+	t.absent[dir] = true
+	for up := filepath.Dir(dir); !t.notify.watchDir(up) && up != filepath.Dir(up); {
+		up = filepath.Dir(up)
+	}
+}
+
+// appeared looks at the sources of absent directories that a new name may have brought.
+func (t *Tailer) appeared(path string) {
+	for dir := range t.absent {
+		if dir != path && !strings.HasPrefix(dir, path+"/") {
+			continue
+		}
+		t.watchDir(dir)
+		for _, s := range t.list {
+			if filepath.Dir(s.path) == dir {
+				s.looked = time.Time{}
+				t.stir(s)
+			}
 		}
 	}
 }
@@ -226,7 +256,7 @@ func (t *Tailer) takeFindings(f findings, now time.Time) {
 		t.await(t.add(one.path, one.judged))
 	}
 	for _, d := range f.dirs {
-		t.notify.watchDir(d)
+		t.watchDir(d)
 	}
 }
 

@@ -229,7 +229,7 @@ func (s *source) addStem(path string) {
 	}
 	s.stems = append(s.stems, path)
 	s.tailer.stems[path] = s
-	s.tailer.notify.watchDir(filepath.Dir(path))
+	s.tailer.watchDir(filepath.Dir(path))
 }
 
 // each visits every generation that may hold a file.

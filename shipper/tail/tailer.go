@@ -21,9 +21,10 @@ type Tailer struct {
 
 	ready   bool
 	sources map[string]*source
-	list    []*source // in the order in which they were found
-	busy    []*source // those that are looked at on every tick
-	waiting []*source // those that are to be opened when there is room
+	absent  map[string]bool // directories that could not be watched
+	list    []*source       // in the order in which they were found
+	busy    []*source       // those that are looked at on every tick
+	waiting []*source       // those that are to be opened when there is room
 	owners  map[inode]*source
 	stems   map[string]*source // where links lead
 	turn    int                // whose turn it is to fill
@@ -56,6 +57,7 @@ func New(cfg Config) (*Tailer, error) {
 		lister:  lister{dirs: map[string]*listing{}},
 		waker:   newWaker(cfg.Tick, cfg.Idle),
 		sources: map[string]*source{},
+		absent:  map[string]bool{},
 		owners:  map[inode]*source{},
 		loose:   map[body]struct{}{},
 		stems:   map[string]*source{},
