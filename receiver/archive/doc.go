@@ -19,7 +19,7 @@
 // that others write into the tree: Open removes what the index does not name.
 //
 // An Archive may be used from any goroutine. A Partition has one worker that appends and cuts; its commits may run in another goroutine, beside it, and the janitor rotates
-// idle files under the partition's mutex. Nothing here starts a goroutine.
+// idle files under the partition's mutex. Only Janitor starts a goroutine, and waits for it.
 //
 //	a, err := archive.Open(cfg)
 //	p, err := a.Partition(stream, created, epoch, start)

@@ -2,7 +2,9 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -14,8 +16,20 @@ const (
 )
 
 // Janitor rotates idle files, compresses rotated ones and deletes old ones until ctx ends; then it returns nil. It logs what it cannot do, and
-// tries again at the next sweep.
+// tries again at the next sweep. It works on a thread of the lowest priority: compressing a segment takes seconds that archiving must not wait for.
 func (a *Archive) Janitor(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+		yieldProcessor()
+		a.keepSweeping(ctx)
+	}()
+	<-done
+	return nil
+}
+
+func (a *Archive) keepSweeping(ctx context.Context) {
 	for {
 		begun := time.Now()
 		if err := a.Sweep(ctx); err != nil && ctx.Err() == nil {
@@ -25,7 +39,7 @@ func (a *Archive) Janitor(ctx context.Context) error {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }
@@ -151,7 +165,7 @@ func (p *Partition) sealAged(v sourceValue, generation uint64, start int64) erro
 func (a *Archive) rotateAged(streams map[uint64]bool) error {
 	for id := range streams {
 		if p := a.partition(id); p != nil {
-			if err := p.Cut().Do(); err != nil {
+			if err := p.Cut().Do(); err != nil && !errors.Is(err, ErrClosed) {
 				return fmt.Errorf("commit rotated files: %w", err)
 			}
 		}

@@ -357,3 +357,23 @@ func TestConfigListsAllFaults(t *testing.T) {
 		}
 	}
 }
+
+func TestJanitorSweepsUntilItIsStopped(t *testing.T) {
+	s := newSite(t, func(c *archive.Config) { c.Compress, c.SegmentAge = archive.Gzip, 10*time.Millisecond })
+	s.send(web1, chunk(syslog, 1, 0), "one\n")
+	s.commit()
+	s.p.Confirm(1)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- s.a.Janitor(ctx) }()
+	for deadline := time.Now().Add(time.Minute); s.a.Stats().Compressed == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was compressed")
+		}
+	}
+	stop()
+	s.must(<-ended)
+	if got := content(t, s.a.Reader, web1, syslog, 1); got != "one\n" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -16,6 +16,11 @@ func syncAll(dir *os.File) error {
 	return retryInterrupted(func() error { return unix.Syncfs(int(dir.Fd())) })
 }
 
+// yieldProcessor lets every other thread go before this one.
+func yieldProcessor() {
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19) // without it the work is only less polite
+}
+
 func retryInterrupted(call func() error) error {
 	for {
 		if err := call(); err != unix.EINTR {

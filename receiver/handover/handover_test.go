@@ -117,22 +117,26 @@ func TestReconcile(t *testing.T) {
 			record(5, epoch{1, "A", 0}), []held{{1, 0, 9}}, handover.Plan{Next: 10},
 		},
 		"another took over below": {
-			record(5, epoch{1, "A", 0}, epoch{2, "B", 5}), []held{{1, 0, 9}},
+			record(5, epoch{1, "A", 0}, epoch{2, "B", 5}),
+			[]held{{1, 0, 9}},
 			handover.Plan{SetAside: ranges{{1, 5, 9}}, Next: 6},
 		},
 		"took over again at the same floor": {
-			record(5, epoch{1, "A", 0}, epoch{2, "B", 5}, epoch{3, "A", 5}), []held{{1, 0, 9}},
+			record(5, epoch{1, "A", 0}, epoch{2, "B", 5}, epoch{3, "A", 5}),
+			[]held{{1, 0, 9}},
 			handover.Plan{SetAside: ranges{{1, 5, 9}}, Next: 6},
 		},
 		"the lowest later start counts, not the latest": {
-			record(8, epoch{1, "A", 0}, epoch{2, "B", 5}, epoch{3, "C", 8}), []held{{1, 0, 7}},
+			record(8, epoch{1, "A", 0}, epoch{2, "B", 5}, epoch{3, "C", 8}),
+			[]held{{1, 0, 7}},
 			handover.Plan{SetAside: ranges{{1, 5, 7}}, Next: 9},
 		},
 		"restored, owner": {
 			record(9, epoch{1, "A", 0}), []held{{1, 0, 3}}, handover.Plan{ReadAgain: ranges{{1, 3, 9}}, Next: 10},
 		},
 		"restored, former owner, two epochs": {
-			record(20, epoch{1, "A", 0}, epoch{2, "B", 5}, epoch{3, "A", 8}, epoch{4, "B", 15}), []held{{1, 0, 2}},
+			record(20, epoch{1, "A", 0}, epoch{2, "B", 5}, epoch{3, "A", 8}, epoch{4, "B", 15}),
+			[]held{{1, 0, 2}},
 			handover.Plan{ReadAgain: ranges{{1, 2, 5}, {3, 8, 15}}, Next: 21},
 		},
 		"a stranger": {
