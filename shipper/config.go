@@ -35,6 +35,7 @@ type Config struct {
 	SaveEvery        time.Duration // between checkpoints
 	StuckAfter       time.Duration // pending bytes and no progress for this long: not ready
 
+	Explain func() string // why the hub is out of reach, as the leaf knows it; "" if it does not. nil: nobody knows
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer // nil: none
 }

@@ -77,7 +77,20 @@ func (s *Shipper) Ready() error {
 
 // complain logs what keeps the agent from shipping, but not the same again and again.
 func (s *Shipper) complain(message string, err error) {
-	if s.state.isNews(err.Error()) {
-		s.cfg.Logger.Warn(message, "host", s.cfg.Host, "err", err)
+	if !s.state.isNews(err.Error()) {
+		return
 	}
+	if s.cfg.Explain != nil {
+		if why := s.cfg.Explain(); why != "" {
+			err = fmt.Errorf("%w: %s", err, why)
+		}
+	}
+	s.cfg.Logger.Warn(message, "err", err)
+}
+
+// Pending is how many bytes are known that the hub has not acknowledged.
+func (s *Shipper) Pending() int64 {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return s.state.behind
 }

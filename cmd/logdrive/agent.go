@@ -72,80 +72,94 @@ type agent struct {
 }
 
 // run ships until ctx ends or, with --once, until everything is acknowledged. ready is called when the leaf is up.
-func (a *agent) run(ctx context.Context, ready func() error) error {
-	host, err := hostName(a.c.String("host"))
-	if err != nil {
+func (a *agent) run(ctx context.Context, ready func() error) (err error) {
+	s := shipment{agent: a, session: rand.Text()}
+	if s.host, err = hostName(a.c.String("host")); err != nil {
 		return err
 	}
 	if a.state, err = absolute(a.state); err != nil {
 		return err
 	}
-	store, err := checkpoint.Open(a.state, host, a.p.log)
-	if err != nil {
+	if s.store, err = checkpoint.Open(a.state, s.host, a.p.log); err != nil {
 		return err
 	}
-	defer store.Close()
-	session := rand.Text()
-	leaf, err := cluster.NewLeaf(cluster.LeafConfig{Host: host, Writer: store.Writer(), Session: session, Hubs: a.hubs, Secret: a.secret, Logger: a.p.log})
-	if err != nil {
+	defer s.store.Close()
+	if s.leaf, err = cluster.NewLeaf(cluster.LeafConfig{
+		Host: s.host, Writer: s.store.Writer(), Session: s.session, Hubs: a.hubs, Secret: a.secret, Logger: a.p.log,
+	}); err != nil {
 		return err
 	}
-	spool, err := a.openSpool()
-	if err != nil {
+	if s.spool, err = a.openSpool(); err != nil {
 		return err
 	}
-	tailer, err := a.newTailer(spool)
-	if err != nil {
+	if s.tailer, err = a.newTailer(s.spool); err != nil {
 		return err
 	}
-	defer tailer.Close()
-	return a.ship(ctx, host, session, leaf, tailer, store, spool, ready)
+	defer s.tailer.Close()
+	return s.run(ctx, ready)
 }
 
-// ship runs the leaf as long as the shipper needs it: what is in flight when ctx ends is still acknowledged through it.
-func (a *agent) ship(ctx context.Context, host, session string, leaf *cluster.Leaf, tailer *tail.Tailer, store *checkpoint.Store, spool *spool, ready func() error) error {
+// shipment is an agent with all its parts.
+type shipment struct {
+	*agent
+	host    string
+	session string
+	store   *checkpoint.Store
+	leaf    *cluster.Leaf
+	spool   *spool
+	tailer  *tail.Tailer
+}
+
+// run keeps the leaf up as long as the shipper needs it: what is in flight when ctx ends is still acknowledged through it.
+func (s *shipment) run(ctx context.Context, ready func() error) error {
 	group, groupCtx := errgroup.WithContext(context.WithoutCancel(ctx))
 	leafLife, endLeaf := context.WithCancel(groupCtx)
 	shipping, stop := context.WithCancel(groupCtx)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
-	group.Go(func() error { return leaf.Run(leafLife) })
+	group.Go(func() error { return s.leaf.Run(leafLife) })
 	group.Go(func() error {
 		defer endLeaf()
-		select {
-		case <-leaf.Ready():
-		case <-shipping.Done():
+		if !await(shipping, s.leaf.Ready()) {
 			return nil
 		}
 		if err := ready(); err != nil {
 			return err
 		}
-		return a.shipThrough(shipping, host, session, leaf, tailer, store, spool)
+		return s.ship(shipping)
 	})
 	return group.Wait()
 }
 
-func (a *agent) shipThrough(ctx context.Context, host, session string, leaf *cluster.Leaf, tailer *tail.Tailer, store *checkpoint.Store, spool *spool) error {
-	nc, err := leaf.Connect()
+func (s *shipment) ship(ctx context.Context) error {
+	nc, err := s.leaf.Connect()
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
 	cfg := shipper.DefaultConfig()
-	cfg.Host, cfg.Writer, cfg.Session = host, store.Writer(), session
-	cfg.Codec, cfg.Once, cfg.Hold = codec(a.c), a.c.Bool("once"), a.c.Bool("hold")
-	cfg.Logger, cfg.Metrics = a.p.log.With("component", "agent", "host", host), a.p.registry
-	s, err := shipper.New(nc, tailer, store, cfg)
+	cfg.Host, cfg.Writer, cfg.Session = s.host, s.store.Writer(), s.session
+	cfg.Codec, cfg.Once, cfg.Hold = codec(s.c), s.c.Bool("once"), s.c.Bool("hold")
+	cfg.Logger, cfg.Metrics = s.p.log.With("component", "agent", "host", s.host), s.p.registry
+	cfg.Explain = func() string { return s.leaf.Link().Fault }
+	ships, err := shipper.New(nc, s.tailer, s.store, cfg)
 	if err != nil {
 		return err
 	}
-	a.p.ask(s.Ready)
+	s.p.ask(ships.Ready)
+	if cfg.Once {
+		if err := s.spool.run(ctx); err != nil { // all of the input is what is there
+			return err
+		}
+		defer showProgress(ships.Pending)()
+		return ships.Run(ctx)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, end := context.WithCancel(ctx)
-	group.Go(func() error { return spool.run(ctx) })
+	group.Go(func() error { return s.spool.run(ctx) })
 	group.Go(func() error {
 		defer end()
-		return s.Run(ctx)
+		return ships.Run(ctx)
 	})
 	return group.Wait()
 }
