@@ -44,6 +44,7 @@ type Archive struct {
 	lastStream atomic.Uint64
 
 	sweeping sync.Mutex // one sweep of the janitor at a time
+	settling sync.Mutex // held where directory and index differ on purpose, and where the directory is made to follow the index
 
 	mu         sync.Mutex
 	partitions map[string]*Partition // open ones, by stream; nil while one is being opened or its stream set aside

@@ -32,14 +32,28 @@ func (a *Archive) compress(ctx context.Context, key []byte, v segmentValue) erro
 	if err := a.writeCompressed(ctx, from, aside, v.length); err != nil {
 		return errors.Join(fmt.Errorf("compress %s: %w", from, err), a.remove(aside))
 	}
-	if err := a.install(aside, to); err != nil {
-		return fmt.Errorf("compress %s: %w", from, err)
-	}
-	if err := a.setState(key, sealed, target); err != nil {
+	if err := a.replace(key, target, from, aside, to); err != nil {
 		return fmt.Errorf("compress %s: %w", from, err)
 	}
 	a.stats.compressed.Add(1)
-	return errors.Join(at("compress: index written"), a.remove(from))
+	return nil
+}
+
+// replace puts the compressed file in the place of the original. Recovery of the host must not run meanwhile: it would remove whichever of the two the
+// index does not name yet, and this here then the other.
+func (a *Archive) replace(key []byte, target state, from, aside, to string) error {
+	a.settling.Lock()
+	defer a.settling.Unlock()
+	if err := a.install(aside, to); err != nil {
+		return err
+	}
+	if err := a.setState(key, sealed, target); err != nil {
+		return err
+	}
+	if err := at("compress: index written"); err != nil {
+		return err
+	}
+	return a.remove(from)
 }
 
 // install gives a finished file its name, durably.

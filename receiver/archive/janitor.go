@@ -187,6 +187,8 @@ func (a *Archive) expire(key []byte, v segmentValue) error {
 	if err != nil {
 		return err
 	}
+	a.settling.Lock()
+	defer a.settling.Unlock()
 	if err := a.setState(key, v.state, expired); err != nil {
 		return err
 	}

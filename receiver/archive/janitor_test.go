@@ -377,3 +377,42 @@ func TestJanitorSweepsUntilItIsStopped(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestCompressionMeetsRecovery lets a partition be opened anew, which removes files that the index does not name, at the moment when a compressed segment stands there and the
+// index does not know it yet.
+func TestCompressionMeetsRecovery(t *testing.T) {
+	s := newSite(t, func(c *archive.Config) { c.Compress = archive.Gzip })
+	s.send(web1, chunk(syslog, 1, 0), "one\n")
+	s.send(web1, chunk(syslog, 2, 0), "two\n")
+	s.commit()
+	s.p.Confirm(2)
+	s.send(web1, chunk(syslog, 2, 4), "not committed\n")
+	reopened := make(chan struct{})
+	archive.SetFault(func(where string) error {
+		if where != "compress: renamed" {
+			return nil
+		}
+		go func() {
+			defer close(reopened)
+			s.p.Close()
+			p, err := s.a.Partition(streamName, created, 1, 0)
+			if err != nil {
+				t.Error(err)
+			}
+			s.p = p
+		}()
+		select {
+		case <-reopened:
+		case <-time.After(100 * time.Millisecond): // it waits for us, as it should
+		}
+		return nil
+	})
+	defer archive.SetFault(nil)
+	s.must(s.a.Sweep(context.Background()))
+	<-reopened
+	if got := content(t, s.a.Reader, web1, syslog, 1); got != "one\n" {
+		t.Errorf("got %q", got)
+	}
+	s.file(s.path(web1, syslog), "two\n")
+	s.ledger()
+}

@@ -70,6 +70,8 @@ func (f *found) file() string {
 
 // recoverHost makes the files of one host what the index says: no longer, and none that it does not name.
 func (a *Archive) recoverHost(host string) error {
+	a.settling.Lock()
+	defer a.settling.Unlock()
 	fault := func(err error) error { return fmt.Errorf("recover files of host %s: %w", host, err) }
 	segments, err := a.segmentsOf(host)
 	if err != nil {
