@@ -179,3 +179,16 @@ func (s *site) listArchive(t testing.TB, host, path string) {
 		t.Logf("%s: %d bytes, from %.30q", filepath.Base(f), len(data), data)
 	}
 }
+
+// allSources lists the sources of a host in an archive.
+func allSources(t testing.TB, dir, host string) (paths []string) {
+	t.Helper()
+	all, err := sources.Archive(dir)
+	must(t, err)
+	for _, a := range all {
+		if a.Host == host {
+			paths = append(paths, a.Path)
+		}
+	}
+	return paths
+}

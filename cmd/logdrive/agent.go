@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
@@ -175,16 +177,33 @@ func (a *agent) newTailer(spool *spool) (*tail.Tailer, error) {
 		}
 		cfg.Paths = append(cfg.Paths, abs)
 	}
-	cfg.Exclude = append(a.c.StringSlice("exclude"), a.exclude...)
-	for _, own := range []string{filepath.Join(a.state, checkpoint.FileName), cfg.HoldDir, a.c.String("log-file")} {
-		if own != "" {
-			cfg.Exclude = append(cfg.Exclude, own)
+	own := []string{filepath.Join(a.state, checkpoint.FileName), cfg.HoldDir, a.c.String("log-file")}
+	for _, pattern := range slices.Concat(a.c.StringSlice("exclude"), a.exclude, own) {
+		if pattern == "" {
+			continue
 		}
+		abs, err := anywhere(pattern)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Exclude = append(cfg.Exclude, abs)
 	}
 	if spool != nil {
 		cfg.Paths = append(cfg.Paths, spool.path)
 	}
 	return tail.New(cfg)
+}
+
+// anywhere is a pattern of what to leave out, from the root: one such as *.bak or **/old/* means every directory, others stand below the working directory as
+// paths do.
+func anywhere(pattern string) (string, error) {
+	switch {
+	case strings.HasPrefix(pattern, "**/"):
+		return "/" + pattern, nil
+	case strings.ContainsAny(pattern, "*?[{") && !strings.Contains(pattern, "/"):
+		return "/**/" + pattern, nil
+	}
+	return absolute(pattern)
 }
 
 // hostName is the flag's, or the system's.
