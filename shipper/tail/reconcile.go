@@ -3,7 +3,6 @@ package tail
 import (
 	"cmp"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -144,7 +143,7 @@ func (s *source) openEntry(e entry) (body, stat, error) {
 	}
 	f, st, err := openFile(e.path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case isGone(err):
 		return nil, e.st, errMoved
 	case err != nil:
 		return nil, e.st, err

@@ -1,8 +1,6 @@
 package tail
 
 import (
-	"errors"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -73,7 +71,7 @@ func (s *source) entries() ([]entry, listState, error) {
 	err := s.around(func(dir, base string) error {
 		li, err := s.tailer.lister.read(dir, s.since)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case isGone(err):
 			return nil
 		case err != nil:
 			return err

@@ -119,7 +119,7 @@ func (s *source) wantScan() {
 
 // lookedInVain handles a path that cannot be reached. What is held is read on.
 func (s *source) lookedInVain(err error, now time.Time) {
-	gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
+	gone := isGone(err)
 	if !gone || (s.highest == 0 && len(s.queue) == 0 && s.judged) {
 		s.setFault(err)
 	}
@@ -127,6 +127,9 @@ func (s *source) lookedInVain(err error, now time.Time) {
 		s.wantScan() // what was rotated away may be there, and no successor yet
 	}
 }
+
+// isGone reports whether nothing stands at a path: not even its directory, or a file in the place of that.
+func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) }
 
 // lookAt compares a generation with what its file is now.
 func (s *source) lookAt(g *generation, st stat, now time.Time) {

@@ -170,3 +170,23 @@ func TestOnceIsDoneWithOldEmptyFiles(t *testing.T) {
 	tl, h := start(t, cfg), newHub(t)
 	pump(t, tl, h, tl.Done)
 }
+
+// A directory gave way to a file of its name: what was tailed in it is gone, which is no reason to wait.
+func TestOnceIsDoneWhenADirectoryBecameAFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "logs", "a.log")
+	must(t, os.Mkdir(filepath.Dir(path), 0o755))
+	write(t, path, "one\n")
+	cfg := config(dir)
+	cfg.Once = true
+	tl, h := start(t, cfg), newHub(t)
+	pump(t, tl, h, tl.Done)
+	must(t, tl.Close())
+	must(t, os.RemoveAll(filepath.Dir(path)))
+	write(t, filepath.Dir(path), "now a file\n")
+	tl = start(t, cfg, h.known()...)
+	pump(t, tl, h, tl.Done)
+	if got := h.all(path) + h.all(filepath.Dir(path)); got != "one\nnow a file\n" {
+		t.Fatalf("got %q", got)
+	}
+}
