@@ -43,6 +43,9 @@ func (p *Partition) Append(m Message) error {
 		s.rollBack()
 		return fault(err)
 	}
+	if s.broken && !s.gone {
+		s.enter(Entry{Reason: ReasonBroken})
+	}
 	return s.finish(&m.Batch)
 }
 
@@ -51,6 +54,8 @@ type stage struct {
 	p        *Partition
 	host     *host
 	sequence uint64
+	broken   bool // the message does not name the one before it
+	gone     bool // and an entry says which bytes are gone with those between
 
 	generations []savedGeneration
 	segments    []savedSegment
@@ -111,12 +116,9 @@ func (p *Partition) settle() error {
 	return nil
 }
 
-// link checks that the message names the one before it (rule R9). It is only a ledger entry: positions, not sequences, decide about bytes.
+// link checks that the message names the one before it (rule R9). It is only for the ledger: positions, not sequences, decide about bytes.
 func (s *stage) link(expected uint64, has bool) {
-	if s.healing() || has && expected == s.host.value.sequence {
-		return
-	}
-	s.enter(Entry{Reason: ReasonBroken})
+	s.broken = !s.healing() && !(has && expected == s.host.value.sequence)
 }
 
 func (s *stage) healing() bool { return s.sequence <= s.p.healTo }
@@ -219,11 +221,14 @@ func (s *stage) write(g *generation, data []byte) error {
 	return nil
 }
 
-// gap enters bytes that nobody declared. After a quarantined message that could not be read it is that message's doing, if the generation was not spoken of since.
+// gap enters bytes that nobody declared. Where the chain is broken, too, they are gone with a message that the hub has lost. After a quarantined message that could not be read it is that message's doing, if the generation was not spoken of since.
 func (s *stage) gap(g *generation, to int64) {
 	e := Entry{Source: g.source.name, Generation: g.number, From: g.offset, To: to, Reason: ReasonUnexplained}
-	if s.healing() {
+	switch {
+	case s.healing():
 		e.Reason = ReasonRestored
+	case s.broken:
+		e.Reason, s.gone = ReasonBroken, true
 	}
 	for _, q := range s.host.value.unread {
 		if q > g.sequence && q < s.sequence {

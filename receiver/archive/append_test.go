@@ -70,6 +70,17 @@ func TestChainThatDoesNotLinkIsInTheLedger(t *testing.T) {
 	s.file(s.path(web1, syslog), "one\ntwo\nthree\n")
 }
 
+func TestBytesOfALostMessageAreOneEntry(t *testing.T) {
+	s := newSite(t)
+	s.send(web1, chunk(syslog, 1, 0), "one\n")
+	m := s.message(web1, chunk(syslog, 1, 9), "three\n")
+	m.Expected = 7
+	s.must(s.try(m))
+	s.send(web1, chunk(syslog, 1, 15), "four\n")
+	s.commit()
+	s.ledger("web1 " + syslog + " 1 [4,9) chain-broken @2")
+}
+
 func TestAnotherFileUnderOneGenerationGoesToQuarantine(t *testing.T) {
 	s := newSite(t)
 	s.send(web1, open(syslog, 1, "a"), chunk(syslog, 1, 0), "one\n")

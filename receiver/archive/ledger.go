@@ -12,7 +12,7 @@ const (
 	ReasonUnexplained = "unexplained"      // a chunk began beyond the position, and nobody said why
 	ReasonRestored    = "archive-restored" // the archive came from an old copy, and the stream has no longer what it lacks
 	ReasonQuarantined = "quarantined"      // the message that held the bytes is in quarantine/
-	ReasonBroken      = "chain-broken"     // a message does not name the one before it: one of them is not the host's agent's
+	ReasonBroken      = "chain-broken"     // a message does not name the one before it: the hub has lost the bytes of one, or one is not the host's agent's
 	ReasonDamaged     = "file-damaged"     // a file of the archive is gone or shorter than committed
 )
 
