@@ -158,7 +158,7 @@ func (a *appender) take(ctx context.Context, d *delivery) error {
 // healed is called when everything the stream still has below the floor was read again: what the tables hold beyond that is gone from both, and the ledger says so
 // (rule R8). No border is drawn between the last message and these entries, so they are committed together.
 func (a *appender) healed(ctx context.Context) error {
-	keys, err := a.bucket.ListKeysFiltered(ctx, wire.TableKeys(a.records.record.Stream))
+	keys, err := a.bucket.ListKeysFiltered(ctx, wire.TableKeys(a.layout.Stream(a.number)))
 	if err != nil {
 		return fmt.Errorf("list tables: %w", err)
 	}
@@ -190,7 +190,7 @@ func (a *appender) learn(ctx context.Context, host string) error {
 	if a.partition.Knows(host) {
 		return nil
 	}
-	table, err := a.tableAt(ctx, host, a.start())
+	table, err := a.tableAt(ctx, host, a.began)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (k *keeper) write(ctx context.Context, tables []hostTable) error {
 
 // writeOne replaces a host's table by compare-and-set, never by an older one: what the newer one covers may be purged already.
 func (k *keeper) writeOne(ctx context.Context, t hostTable) error {
-	key := wire.TableKey(k.records.record.Stream, t.host)
+	key := wire.TableKey(k.layout.Stream(k.number), t.host)
 	now, err := k.state(ctx, t.host)
 	if err != nil || now.sequence >= t.table.Sequence {
 		return err
@@ -109,9 +109,12 @@ func (k *keeper) retain(ctx context.Context) error {
 		return fmt.Errorf("look at the stream: %w", err)
 	}
 	k.metrics.stream(k.number, info)
-	full := float64(info.State.Bytes) > k.cfg.HighWater*float64(info.Config.MaxBytes)
-	if !full && time.Since(k.aged) < k.cfg.Lookback/100 {
-		return nil
+	full := float64(info.State.Bytes) > k.cfg.HighWater*float64(k.layout.StreamBytes)
+	if !full {
+		err = k.resize(ctx, k.layout.StreamBytes)
+	}
+	if !full && time.Since(k.aged) < k.cfg.Lookback/100 || err != nil {
+		return err
 	}
 	bound := info.State.LastSeq + 1
 	if !full {

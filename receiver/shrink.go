@@ -31,7 +31,7 @@ func (k *keeper) shrinkHeads(ctx context.Context, subjects map[string]uint64) (l
 		}
 		err = k.shrinkHead(ctx, host, subject)
 		if isAPI(err, codeStreamFull) {
-			if err := k.resize(ctx, headRoom); err != nil {
+			if err := k.widen(ctx); err != nil {
 				return lagging, err
 			}
 			err = k.shrinkHead(ctx, host, subject)
@@ -46,7 +46,7 @@ func (k *keeper) shrinkHeads(ctx context.Context, subjects map[string]uint64) (l
 		}
 	}
 	k.log.Info("stream was full of heads", "shrunk", shrunk, "lagging", len(lagging))
-	return lagging, k.resize(ctx, 0)
+	return lagging, nil
 }
 
 // errNotCovered says that a host's table does not cover its head.
@@ -79,13 +79,23 @@ func (k *keeper) shrinkHead(ctx context.Context, host, subject string) error {
 	return k.purgeBelow(ctx, subject, ack.Sequence)
 }
 
-// resize sets the stream's limit to its founding size and some more. Lowering it never deletes: a stream that discards new messages keeps what it has (measured).
-func (k *keeper) resize(ctx context.Context, more int64) error {
+// widen lets the stream take a little more than it holds. Agents may fill that as well: then each batch of theirs has made the one before it purgeable, and
+// the next look widens again.
+func (k *keeper) widen(ctx context.Context) error {
+	info, err := k.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the stream: %w", err)
+	}
+	return k.resize(ctx, max(k.layout.StreamBytes, int64(info.State.Bytes))+headRoom)
+}
+
+// resize sets the stream's limit. Lowering it never deletes: a stream that discards new messages keeps what it has (measured).
+func (k *keeper) resize(ctx context.Context, limit int64) error {
 	config := k.stream.CachedInfo().Config
-	if config.MaxBytes == k.layout.StreamBytes+more {
+	if config.MaxBytes == limit {
 		return nil
 	}
-	config.MaxBytes = k.layout.StreamBytes + more
+	config.MaxBytes = limit
 	stream, err := k.js.UpdateStream(ctx, config)
 	if err != nil {
 		return fmt.Errorf("resize stream %s: %w", config.Name, err)

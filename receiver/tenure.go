@@ -25,7 +25,8 @@ var errStopped = errors.New("stopped")
 // append, to commit and to keep the stream in shape; each owns its own state, and they hand deliveries, groups and tables on.
 type tenure struct {
 	*Receiver
-	number    int // of the partition
+	number    int    // of the partition
+	began     uint64 // sequence at which the epoch began; the record itself is the committer's, once it runs
 	log       *slog.Logger
 	stream    jetstream.Stream
 	records   *recordStore
@@ -107,7 +108,8 @@ func (t *tenure) reconcile(record handover.Record, info *jetstream.StreamInfo) e
 
 func (t *tenure) open() (err error) {
 	record := t.records.record
-	if t.partition, err = t.archive.Partition(record.Stream, record.Created, record.Epoch, t.start()); err != nil {
+	t.began = record.Epochs[len(record.Epochs)-1].Start
+	if t.partition, err = t.archive.Partition(record.Stream, record.Created, record.Epoch, t.began); err != nil {
 		return err
 	}
 	if committed := t.partition.Committed(); committed < record.Floor {
@@ -151,10 +153,4 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 		return err
 	}
 	return nil
-}
-
-// start is the sequence at which the current epoch began.
-func (t *tenure) start() uint64 {
-	epochs := t.records.record.Epochs
-	return epochs[len(epochs)-1].Start
 }
