@@ -110,20 +110,18 @@ func (k *keeper) retain(ctx context.Context) error {
 	}
 	k.metrics.stream(k.number, info)
 	full := float64(info.State.Bytes) > k.cfg.HighWater*float64(k.layout.StreamBytes)
-	if !full {
-		err = k.resize(ctx, k.layout.StreamBytes)
+	if full {
+		return k.purge(ctx, info.State.LastSeq+1, true)
 	}
-	if !full && time.Since(k.aged) < k.cfg.Lookback/100 || err != nil {
+	if err := k.resize(ctx, k.layout.StreamBytes); err != nil || time.Since(k.aged) < k.cfg.Lookback/100 {
 		return err
 	}
-	bound := info.State.LastSeq + 1
-	if !full {
-		k.aged = time.Now()
-		if bound, err = k.sequenceAt(ctx, time.Now().Add(-k.cfg.Lookback)); err != nil {
-			return err
-		}
+	k.aged = time.Now()
+	bound, err := k.sequenceAt(ctx, k.aged.Add(-k.cfg.Lookback))
+	if err != nil {
+		return err
 	}
-	return k.purge(ctx, bound, full)
+	return k.purge(ctx, bound, false)
 }
 
 // sequenceAt is the first sequence that was stored at or after the given time. The server finds it for a consumer that starts there.
