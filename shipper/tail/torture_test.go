@@ -61,7 +61,7 @@ func TestTorture(t *testing.T) {
 			for range runs {
 				t.Run("steady", func(t *testing.T) { tortureOnce(t, s, lines, nothing) })
 				t.Run("set_back", func(t *testing.T) { tortureOnce(t, s, lines, setBack) })
-				if !s.Deletes {
+				if !s.Deletes && !s.Instant {
 					t.Run("restart", func(t *testing.T) { tortureOnce(t, s, lines, restart) })
 				}
 			}
