@@ -53,6 +53,26 @@ func (t *Table) Apply(sequence uint64, b *Batch) {
 	}
 }
 
+// Join adds what another table of the same chain knows, be it older or newer: of each generation, what is further on.
+func (t *Table) Join(o *Table) {
+	if o.Sequence > t.Sequence {
+		t.Sequence, t.Writer, t.Number = o.Sequence, o.Writer, o.Number
+	}
+	if t.Sources == nil {
+		t.Sources = Sources{}
+	}
+	for source, extents := range o.Sources {
+		for _, e := range extents {
+			if i, found := t.index(source, e.Generation); found {
+				t.Sources[source][i].join(e)
+			} else {
+				t.Sources[source] = slices.Insert(t.Sources[source], i, e)
+			}
+		}
+		t.forget(source, len(t.Sources[source]))
+	}
+}
+
 // Find is the extent of a generation, or nil. It is valid until the next Apply.
 func (t *Table) Find(source string, generation uint64) *Extent {
 	if i, ok := t.index(source, generation); ok {
@@ -110,6 +130,18 @@ func (e *Extent) grow(c Chunk) {
 	}
 	if e.Ended() {
 		e.Length = max(e.Length, e.Offset)
+	}
+}
+
+func (e *Extent) join(o Extent) {
+	if e.Identity == "" {
+		e.Identity = o.Identity
+	}
+	if o.Offset > e.Offset {
+		e.Offset, e.Check = o.Offset, o.Check
+	}
+	if o.Ended() || e.Ended() {
+		e.Length = max(e.Length, o.Length, e.Offset)
 	}
 }
 

@@ -303,7 +303,7 @@ func (s *stage) finish(b *wire.Batch) error {
 // list notes which generations the table holds now: those that the batch names, the ones they ended, and not those it forgot.
 func (s *stage) list(b *wire.Batch) error {
 	for _, saved := range s.generations {
-		saved.g.listed = true
+		saved.g.listed = s.host.table.Find(saved.g.source.name, saved.g.number) != nil // one batch may open more than a table holds
 		s.p.forget(saved.g.source)
 	}
 	for _, o := range b.Opens {

@@ -38,6 +38,10 @@ func (p *Partition) Cut() *Commit {
 	defer p.mu.Unlock()
 	n := p.pending
 	c := &Commit{p: p, border: p.border, sequence: p.appended, bytes: n.bytes, drops: n.drops}
+	if p.closed {
+		c.fault = ErrClosed // its files may be another partition's by now: not even what lies beyond their lengths may be cut
+		return c
+	}
 	if c.fault = p.settle(); c.fault != nil {
 		return c
 	}

@@ -213,21 +213,27 @@ func (h *host) claim(path string) {
 
 // value is the generation as it stands in the index.
 func (g *generation) value() generationValue {
-	v := generationValue{listed: g.listed, identity: g.identity, offset: g.offset, sequence: g.sequence}
+	v := generationValue{identity: g.identity, offset: g.offset, sequence: g.sequence}
 	if g.tail != nil && g.tail.value.length > 0 {
 		v.open, v.tail = true, g.tail.start
 	}
-	if g.listed {
-		v.extent = *g.source.host.table.Find(g.source.name, g.number)
+	if e := g.extent(); e != nil {
+		v.listed, v.extent = true, *e
 	}
 	return v
 }
 
 // conflict says that another file than the archived one claims the generation.
 func (g *generation) conflict() bool {
-	if !g.listed || g.identity == "" {
-		return false
+	e := g.extent()
+	return e != nil && g.identity != "" && e.Identity != "" && e.Identity != g.identity
+}
+
+// extent is what the host's table says of the generation, nil when it is not listed there. The table may have forgotten more than it was asked about: that is no
+// reason to fail, for what a host sends must not stop its partition.
+func (g *generation) extent() *wire.Extent {
+	if !g.listed {
+		return nil
 	}
-	e := g.source.host.table.Find(g.source.name, g.number)
-	return e.Identity != "" && e.Identity != g.identity
+	return g.source.host.table.Find(g.source.name, g.number)
 }

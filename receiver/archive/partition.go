@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -188,69 +187,99 @@ func (p *Partition) host(name string) (*host, error) {
 func (p *Partition) Adopt(host string, t wire.Table) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.adopt(host, t, func(*generation, wire.Extent) {})
-}
-
-// Missing brings a host up to its table after the messages up to the table's sequence were read again as far as the stream still has them (rule R8):
-// what the table holds beyond the archive's positions becomes a ledger entry.
-func (p *Partition) Missing(host string, t wire.Table) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.adopt(host, t, func(g *generation, e wire.Extent) {
-		if g.offset < e.Offset {
-			p.enter(Entry{
-				Host: host, Source: g.source.name, Generation: g.number, From: g.offset, To: e.Offset,
-				Reason: ReasonRestored, Stream: p.stream, Epoch: p.epoch, Sequence: t.Sequence,
-			})
-		}
-	})
-}
-
-func (p *Partition) adopt(name string, t wire.Table, before func(*generation, wire.Extent)) error {
 	if p.closed {
 		return ErrClosed
 	}
-	h, err := p.host(name)
+	h, err := p.host(host)
 	if err != nil {
 		return err
 	}
-	if err := p.relist(h, t.Sources); err != nil {
+	err = p.eachExtent(h, &t, func(g *generation, e wire.Extent) {
+		g.offset, g.identity = e.Offset, e.Identity
+	})
+	if err != nil {
 		return err
 	}
-	h.table = t.Clone()
-	if h.table.Sources == nil {
-		h.table.Sources = wire.Sources{}
+	p.setTable(h, t.Clone())
+	return nil
+}
+
+// Missing brings a host up to its table after the messages up to the table's sequence were read again as far as the stream still has them (rule R8):
+// what the table holds beyond the archive's positions becomes a ledger entry. The table may be older than what was read: it never takes a position back, or
+// what comes next would look like a gap.
+func (p *Partition) Missing(host string, t wire.Table) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return ErrClosed
 	}
-	for source, extents := range h.table.Sources {
-		for _, e := range extents {
+	h, err := p.host(host)
+	if err != nil {
+		return err
+	}
+	err = p.eachExtent(h, &t, func(g *generation, e wire.Extent) {
+		if g.identity == "" {
+			g.identity = e.Identity
+		}
+		if g.offset >= e.Offset {
+			return
+		}
+		p.enter(Entry{
+			Host: host, Source: g.source.name, Generation: g.number, From: g.offset, To: e.Offset,
+			Reason: ReasonRestored, Stream: p.stream, Epoch: p.epoch, Sequence: t.Sequence,
+		})
+		g.offset = e.Offset
+	})
+	if err != nil {
+		return err
+	}
+	joined := h.table.Clone()
+	joined.Join(&t)
+	p.setTable(h, joined)
+	return nil
+}
+
+// eachExtent visits the generations of a table, after all of them were found.
+func (p *Partition) eachExtent(h *host, t *wire.Table, visit func(*generation, wire.Extent)) error {
+	var found []*generation
+	var extents []wire.Extent
+	for source := range t.Sources {
+		for _, e := range t.Sources[source] {
 			g, err := p.a.generation(p.a.source(h, source), e.Generation)
 			if err != nil {
 				return err
 			}
-			before(g, e)
-			g.listed, g.offset, g.identity, g.sequence = true, e.Offset, e.Identity, max(g.sequence, t.Sequence)
-			g.source.oldest = extents[0].Generation
-			p.pending.generations[g] = struct{}{}
-			p.pending.sources[g.source] = struct{}{}
+			found, extents = append(found, g), append(extents, e)
+		}
+	}
+	for i, g := range found {
+		visit(g, extents[i])
+		g.sequence = max(g.sequence, t.Sequence)
+		p.pending.generations[g] = struct{}{}
+		p.pending.sources[g.source] = struct{}{}
+	}
+	return nil
+}
+
+// setTable makes t the table of a host, and lists what it holds.
+func (p *Partition) setTable(h *host, t wire.Table) {
+	if t.Sources == nil {
+		t.Sources = wire.Sources{}
+	}
+	h.table = t
+	for _, s := range h.sources {
+		for _, g := range s.generations {
+			if listed := t.Find(s.name, g.number) != nil; listed != g.listed {
+				g.listed = listed
+				p.pending.generations[g] = struct{}{}
+			}
+		}
+		if extents := t.Sources[s.name]; len(extents) > 0 {
+			s.oldest = extents[0].Generation
 		}
 	}
 	h.value = hostValue{stream: p.id, epoch: p.epoch, sequence: t.Sequence, writer: t.Writer, number: t.Number, unread: h.value.unread}
 	p.touch(h)
-	return nil
-}
-
-// relist takes off the list what the new table does not hold.
-func (p *Partition) relist(h *host, sources wire.Sources) error {
-	for _, s := range h.sources {
-		for _, g := range s.generations {
-			listed := slices.ContainsFunc(sources[s.name], func(e wire.Extent) bool { return e.Generation == g.number })
-			if g.listed && !listed {
-				g.listed = false
-				p.pending.generations[g] = struct{}{}
-			}
-		}
-	}
-	return nil
 }
 
 // HealTo says that messages up to bound are read again into an archive that was restored from an old copy. Some may have been purged: a gap they leave is
@@ -317,8 +346,7 @@ func (p *Partition) Close() error {
 	p.a.mu.Lock()
 	defer p.a.mu.Unlock()
 	for _, h := range p.hosts {
-		h.closeFiles(p.a.files)
-		if h.border > p.done {
+		if begun := h.closeFiles(p.a.files); begun || h.border > p.done {
 			p.a.unclean[h.name] = true
 		}
 	}
@@ -326,12 +354,15 @@ func (p *Partition) Close() error {
 	return p.dir.Close()
 }
 
-func (h *host) closeFiles(f *files) {
+// closeFiles says whether a file was begun that has no byte yet: the index does not know it, and it must not stand in the way of another source's directory.
+func (h *host) closeFiles(f *files) (begun bool) {
 	for _, s := range h.sources {
 		for g := range maps.Values(s.generations) {
 			if g.tail != nil {
 				f.forget(g.tail)
+				begun = begun || g.tail.value.length == 0
 			}
 		}
 	}
+	return begun
 }
