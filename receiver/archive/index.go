@@ -52,10 +52,9 @@ func openIndex(dir string) (*bbolt.DB, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	db, err := bbolt.Open(path, 0o600, indexOptions(false))
+	db, err := openBolt(path, false)
 	if err != nil {
-		return nil, "", fmt.Errorf("open archive index %s: %w; if it cannot be read, move the archive directory aside and start with an empty one: "+
-			"what the hub still has is archived again, the old directory keeps the rest", path, err)
+		return nil, "", fmt.Errorf("open archive index %s: %w; if it cannot be read, %s", path, err, remedy)
 	}
 	id, err := checkIndex(db, fresh)
 	if err != nil {

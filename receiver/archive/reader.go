@@ -28,7 +28,7 @@ func OpenReader(dir string) (*Reader, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("open archive %s: %w", dir, err)
 	}
-	db, err := bbolt.Open(path, 0, indexOptions(true))
+	db, err := openBolt(path, true)
 	if isTimeout(err) {
 		return nil, fmt.Errorf("open archive %s: %w: stop its receiver, or ask that", dir, ErrInUse)
 	}
