@@ -29,6 +29,7 @@ type hostTable struct {
 type committer struct {
 	*tenure
 	done    uint64 // committed, and not yet the floor
+	healTo  uint64 // sequence at which a restored archive is whole; 0: it is
 	bytes   int64  // raw, committed since the floor was moved
 	moved   time.Time
 	replies []string
@@ -73,6 +74,10 @@ func (c *committer) commit(g *group) error {
 	c.metrics.committed(time.Since(start), g)
 	c.health.working()
 	c.done = max(c.done, g.commit.Sequence())
+	if c.healTo != 0 && c.done >= c.healTo {
+		c.healTo = 0
+		close(c.whole)
+	}
 	c.bytes += g.commit.Bytes()
 	c.replies = append(c.replies, g.replies...)
 	c.tables = append(c.tables, g.tables...)

@@ -35,6 +35,7 @@ type tenure struct {
 	healTo    uint64           // floor below which a restored archive is read again; 0: it is whole. The appender's, once it runs
 	keeping   chan []hostTable // from the committer to the keeper
 	wanted    chan []string    // hosts whose tables the keeper needs, to the appender
+	whole     chan struct{}    // closed when the archive has committed what it read again; nothing may be purged before, for the tables cover that
 }
 
 // own takes the partition over, or continues to own it, and archives until ctx ends or something breaks.
@@ -42,7 +43,7 @@ func (r *Receiver) own(ctx context.Context, number int, h *health) error {
 	t := &tenure{
 		Receiver: r, number: number, health: h, log: r.cfg.Logger.With("partition", number),
 		records: &recordStore{bucket: r.bucket, key: wire.RecordKey(r.layout.Number, number)},
-		keeping: make(chan []hostTable, 1), wanted: make(chan []string),
+		keeping: make(chan []hostTable, 1), wanted: make(chan []string), whole: make(chan struct{}),
 	}
 	if err := t.takeOver(ctx); err != nil {
 		return err
@@ -116,7 +117,9 @@ func (t *tenure) open() (err error) {
 		t.log.Warn("the archive is older than the record: a backup was restored. Reading again what the hub still has", "committed", committed, "floor", record.Floor)
 		t.healTo = record.Floor
 		t.partition.HealTo(record.Floor)
+		return nil
 	}
+	close(t.whole)
 	return nil
 }
 
@@ -145,7 +148,7 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 	})
 	a := newAppender(t, free)
 	tasks.Go(func() error { return a.run(ctx, inner, deliveries, groups) })
-	c := &committer{tenure: t}
+	c := &committer{tenure: t, healTo: t.healTo}
 	tasks.Go(func() error { return c.run(inner, groups) })
 	tasks.Go(func() error { return newKeeper(t).run(inner) })
 	// errStopped comes last: with it alone, everything that was appended is committed.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -55,15 +56,17 @@ func TestArchiveRestoredBeyondLookback(t *testing.T) {
 	kept, keptIdle := src.size(), idle.size()
 	s.receiver.start()
 	idle.lines(20)
-	for range 5 {
-		src.lines(500)
-		s.arrived(src, idle)
+	s.arrived(src, idle)
+	v := s.view()
+	copied := v.head()
+	for v.head() < copied+300 { // more batches than the hub's table may lag behind
+		src.lines(1)
+		s.shipped(src)
 	}
 	s.agent.stop()
-	v := s.view()
-	until(t, "all but the head is purged", func() bool {
+	until(t, "what came after the copy is purged", func() bool {
 		_, info := v.stream(v.partition())
-		return info.State.Msgs == 1
+		return info.State.FirstSeq > copied+2
 	})
 	s.receiver.stop()
 	from := firstKept(t, v, src.path)
@@ -76,6 +79,35 @@ func TestArchiveRestoredBeyondLookback(t *testing.T) {
 		{source: idle.path, generation: 1, from: keptIdle, to: idle.size(), reason: "archive-restored"},
 	}
 	s.settlesWithout(map[*source][2]int64{src: {kept, from}, idle: {keptIdle, idle.size()}}, want)
+}
+
+// While a restored archive is being healed, the hub purges nothing that it still needs, though the tables cover it and it is old.
+func TestNothingIsPurgedBeforeItIsHealed(t *testing.T) {
+	slow(t)
+	d := newDisk(t, "16m")
+	s := startSite(t, options{archive: filepath.Join(d.dir, "archive"), receiver: []string{"--lookback", "24h"}})
+	src := s.newSource("app.log")
+	src.lines(10)
+	s.floored(src)
+	s.receiver.stop()
+	must(t, os.CopyFS(s.path("copy"), os.DirFS(s.archiveDir)))
+	s.receiver.start()
+	for range 300 { // more batches than the hub's table may lag behind
+		src.lines(1)
+		s.shipped(src)
+	}
+	s.floored(src)
+	s.receiver.stop()
+	must(t, os.RemoveAll(s.archiveDir))
+	must(t, os.CopyFS(s.archiveDir, os.DirFS(s.path("copy"))))
+	d.fill()
+	s.receiver.args = append(s.receiver.args, "--lookback", "1s")
+	s.receiver.start()
+	until(t, "the disk is full", func() bool { s.alive(); return s.receiver.says("no space left on device") > 0 })
+	time.Sleep(4 * time.Second) // looks of the receiver at the age of the stream's messages
+	d.free()
+	src.lines(10)
+	s.settle(nil, src)
 }
 
 // firstKept is the offset of the first byte of a source that its stream still holds.
@@ -97,6 +129,15 @@ func firstKept(t *testing.T, v *view, path string) int64 {
 // settlesWithout is settle where the archive holds the sources, each of one generation, but for a range.
 func (s *site) settlesWithout(gone map[*source][2]int64, ledger []gap) {
 	s.t.Helper()
+	s.arrivesWithout(gone)
+	s.ledger(ledger)
+	s.invariants()
+	s.hub.stop()
+}
+
+// arrivesWithout waits for that, and stops agent and receiver.
+func (s *site) arrivesWithout(gone map[*source][2]int64) {
+	s.t.Helper()
 	until(s.t, "the archive holds all but what is gone", func() bool {
 		s.alive()
 		for src, g := range gone {
@@ -113,9 +154,6 @@ func (s *site) settlesWithout(gone map[*source][2]int64, ledger []gap) {
 			s.t.Errorf("%s: the archive does not hold all but [%d, %d)", src.path, g[0], g[1])
 		}
 	}
-	s.ledger(ledger)
-	s.invariants()
-	s.hub.stop()
 }
 
 func (s *site) allArchived(src *source) []byte {
@@ -170,12 +208,12 @@ func TestArchiveLost(t *testing.T) {
 	s.invariants(old)
 }
 
-// floored waits until everything is shipped, and archived for good.
-func (s *site) floored(all ...*source) {
+// shipped waits until the hub has everything, and gives the sequence of the last batch.
+func (s *site) shipped(all ...*source) (head uint64) {
 	s.t.Helper()
 	v := s.view()
 	defer v.nc.Close()
-	until(s.t, "the floor covers everything that was written", func() bool {
+	until(s.t, "the hub has everything that was written", func() bool {
 		s.alive()
 		table := v.tableAtHead()
 		for _, src := range all {
@@ -187,7 +225,21 @@ func (s *site) floored(all ...*source) {
 				return false
 			}
 		}
-		return v.record(v.partition()).Floor >= table.Sequence
+		head = table.Sequence
+		return true
+	})
+	return head
+}
+
+// floored waits until everything is shipped, and archived for good.
+func (s *site) floored(all ...*source) {
+	s.t.Helper()
+	head := s.shipped(all...)
+	v := s.view()
+	defer v.nc.Close()
+	until(s.t, "the floor covers everything", func() bool {
+		s.alive()
+		return v.record(v.partition()).Floor >= head
 	})
 }
 

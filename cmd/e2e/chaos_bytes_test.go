@@ -137,7 +137,8 @@ func TestQuarantineAndKills(t *testing.T) {
 	s.quarantined(len(want))
 }
 
-// T10: a byte in the hub's own files is flipped, in the payload of a batch in the middle of the stream.
+// T10: a byte in the hub's own files is flipped, in the payload of a batch in the middle of the stream. After a clean end the server skips that one
+// message: the ledger names its bytes. After a kill it drops the message and all behind it: the agent has not forgotten those, and ships them again.
 func TestFlippedByteInTheStore(t *testing.T) {
 	slow(t)
 	for _, end := range []string{"stopped", "killed"} {
@@ -146,50 +147,34 @@ func TestFlippedByteInTheStore(t *testing.T) {
 			s.hub.start().ready()
 			s.agent.start().ready()
 			src := s.newSource("app.log")
-			var at int64
-			for i := range 5 {
-				if i == 2 {
-					at = src.size()
-				}
+			for range 5 {
 				src.lines(100)
-				v, want := s.view(), src.size()
-				until(t, "the hub has the batch", func() bool {
-					var offset int64
-					for _, msg := range v.messages(v.partition()) {
-						b, err := wire.ParseBatch(msg.Header)
-						must(t, err)
-						offset += b.Raw()
-					}
-					return offset == want
-				})
-				v.nc.Close()
+				s.shipped(src)
 			}
 			s.agent.stop()
+			v := s.view()
+			victim := v.messages(v.partition())[2]
+			b, err := wire.ParseBatch(victim.Header)
+			must(t, err)
+			from := b.Chunks[0].Offset
+			to := from + b.Raw()
+			v.nc.Close()
 			if end == "killed" {
 				s.hub.kill()
 			} else {
 				s.hub.stop()
 			}
-			needle := src.bytes()[at+100 : at+200]
-			s.flip(needle)
+			s.flip(victim.Data[:min(200, len(victim.Data))])
 			s.hub.start().ready()
-			v := s.view()
-			_, info := v.stream(v.partition())
-			t.Logf("after the flip: %+v", info.State)
-			for _, msg := range v.messages(v.partition()) {
-				t.Logf("sequence %d: %d bytes", msg.Sequence, len(msg.Data))
-			}
 			s.receiver.start()
 			s.agent.start()
 			src.lines(100)
-			time.Sleep(5 * time.Second)
-			d, err := s.compare(src)
-			t.Log(d, err)
-			s.agent.stop()
-			s.receiver.stop()
-			t.Log(readLedger(t, s.archiveDir))
-			s.invariants()
-			s.equal(src)
+			if end == "killed" {
+				s.settle(nil, src)
+				return
+			}
+			s.arrivesWithout(map[*source][2]int64{src: {from, to}})
+			s.ledger([]gap{{source: src.path, generation: 1, from: from, to: to, reason: "chain-broken"}})
 		})
 	}
 }

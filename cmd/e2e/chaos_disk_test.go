@@ -98,7 +98,8 @@ func TestHubDiskFull(t *testing.T) {
 	s.settle(nil, src)
 }
 
-// The agent's state cannot be written: positions come from the hub, and nothing is lost or doubled.
+// The agent's state cannot be written: positions come from the hub, and nothing is lost or doubled. A process that is started then ends and says why: it
+// cannot know that it is alone.
 func TestStateDiskFull(t *testing.T) {
 	slow(t)
 	d := newDisk(t, "2m")
@@ -113,9 +114,12 @@ func TestStateDiskFull(t *testing.T) {
 		s.arrived(src)
 	}
 	s.agent.restart()
+	if err := s.agent.ends(); err == nil || !s.agent.logged("no space left on device") {
+		t.Errorf("an agent without room for its state ended with: %v", err)
+	}
 	src.lines(100)
-	s.arrived(src)
 	d.free()
+	s.agent.start()
 	src.lines(100)
 	s.settle(nil, src)
 }

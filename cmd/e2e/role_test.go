@@ -94,14 +94,12 @@ func (r *role) kill() {
 	r.proc, r.kills = nil, r.kills+1
 }
 
-// stop asks it to end, and expects exit status 0.
+// stop asks it to end, once it is up, and expects exit status 0.
 func (r *role) stop() {
 	r.t.Helper()
-	r.alive()
-	start := time.Now()
+	r.ready()
 	must(r.t, r.proc.Stop(patience))
 	r.proc = nil
-	r.t.Logf("%s stopped in %s", r.name, time.Since(start).Round(time.Millisecond))
 }
 
 // ends waits until it ends by itself and gives its error.

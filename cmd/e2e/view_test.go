@@ -113,12 +113,10 @@ func (v *view) tableAtHead() wire.Table {
 	for {
 		head := v.head()
 		table := v.table(v.layout.Stream(v.partition()), host)
-		err := wire.Follow(v.ctx, stream, subject, &table, head)
-		if err == nil {
+		linked, err := wire.Follow(v.ctx, stream, subject, &table, head)
+		must(v.t, err)
+		if linked { // else a purge ran meanwhile
 			return table
-		}
-		if !errors.Is(err, wire.ErrBroken) { // else a purge ran meanwhile
-			v.t.Fatal(err)
 		}
 	}
 }
