@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,11 +119,18 @@ func TestCLIHelp(t *testing.T) {
 	}
 }
 
-// holds fails the test unless the archive of dir holds these bytes of a source.
+// holds fails the test unless the archive of dir, whose receiver has ended, holds these bytes of a source.
 func holds(t testing.TB, dir, host, path, want string) {
 	t.Helper()
-	s := &site{archiveDir: filepath.Join(dir, "archive")}
-	if got := s.readArchive(t, host, path); string(got) != want {
+	all := pieces(t, filepath.Join(dir, "archive"), &source{host: host, path: path})
+	slices.SortFunc(all, func(a, b piece) int {
+		return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Start, b.Start))
+	})
+	var got []byte
+	for _, p := range all {
+		got = append(got, p.bytes...)
+	}
+	if string(got) != want {
 		t.Errorf("archive holds %d bytes of %q, want %d: %.80q, want %.80q", len(got), path, len(want), got, want)
 	}
 }
