@@ -18,6 +18,7 @@ type appender struct {
 	bytes   int64     // raw, in it
 	first   time.Time // when its first delivery was appended
 	ready   *group    // cut, and not yet taken by the committer
+	taken   uint64    // sequence of the last delivery that is in the archive's files
 	changed map[string]*change
 	tables  []hostTable // wanted, to go with the next group
 }
@@ -53,6 +54,9 @@ func (a *appender) run(ctx, inner context.Context, in <-chan *delivery, out chan
 		case d := <-more:
 			if err := a.append(ctx, inner, d); err != nil {
 				return err
+			}
+			if ctx.Err() != nil { // perhaps d could not be appended: then nothing behind it may be, for a commit covers everything up to its last message
+				return a.finish(inner, out)
 			}
 			if len(a.open.replies) == 1 {
 				tick.Reset(a.cfg.CommitEvery) // after first was set: due must be true when it fires
@@ -132,8 +136,11 @@ func (a *appender) put(ctx context.Context, d *delivery) error {
 			return err
 		}
 	}
-	if err := a.take(ctx, d); err != nil {
-		return err
+	if d.sequence > a.taken { // else an earlier try came that far
+		if err := a.take(ctx, d); err != nil {
+			return err
+		}
+		a.taken = d.sequence
 	}
 	if a.healTo != 0 && d.sequence == a.healTo {
 		return a.healed(ctx)
@@ -181,8 +188,12 @@ func (a *appender) healed(ctx context.Context) error {
 	}
 	a.log.Info("the archive is healed as far as the hub can", "floor", a.healTo)
 	a.healTo = 0
+	a.partition.HealTo(0)
 	return nil
 }
+
+// halfHealed says that all was read again, and what is gone for good is not in the ledger yet: a commit now would make the archive look whole.
+func (a *appender) halfHealed() bool { return a.healTo != 0 && a.taken >= a.healTo }
 
 // learn tells the partition the positions of a host that it has not seen: those of the host's table at the start of the epoch (rule R7). Without
 // them, bytes that another archive has would look missing here.
@@ -236,7 +247,7 @@ func (a *appender) account(d *delivery) {
 func (a *appender) finish(inner context.Context, out chan<- *group) error {
 	for {
 		if a.ready == nil {
-			if len(a.open.replies) == 0 {
+			if len(a.open.replies) == 0 || a.halfHealed() {
 				return nil
 			}
 			a.cut(true)

@@ -161,10 +161,11 @@ func (p *Partition) sealAged(v sourceValue, generation uint64, start int64) erro
 	return nil
 }
 
-// rotateAged commits the rotations, so that a partition that stays idle does not keep them waiting.
+// rotateAged commits the rotations, so that a partition that stays idle does not keep them waiting. One that is healed has its own commits, and
+// what it enters into the ledger at the end must be in the last of them.
 func (a *Archive) rotateAged(streams map[uint64]bool) error {
 	for id := range streams {
-		if p := a.partition(id); p != nil {
+		if p := a.partition(id); p != nil && p.whole() {
 			if err := p.Cut().Do(); err != nil && !errors.Is(err, ErrClosed) {
 				return fmt.Errorf("commit rotated files: %w", err)
 			}

@@ -283,11 +283,17 @@ func (p *Partition) setTable(h *host, t wire.Table) {
 }
 
 // HealTo says that messages up to bound are read again into an archive that was restored from an old copy. Some may have been purged: a gap they leave is
-// entered as archive-restored, and a chain that does not link there is no break.
+// entered as archive-restored, and a chain that does not link there is no break. Until HealTo(0) says that the archive is whole, only its worker draws borders.
 func (p *Partition) HealTo(bound uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.healTo = bound
+}
+
+func (p *Partition) whole() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.healTo == 0
 }
 
 // Skip says that no message up to sequence is left to append: the stream has purged them.
