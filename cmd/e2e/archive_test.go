@@ -18,26 +18,34 @@ import (
 	"github.com/logdrive/logdrive/receiver/archive"
 )
 
-// archived opens what an archive holds of a source, all generations joined; empty if there is nothing yet.
-func archived(dir string, src *source) (io.ReadCloser, error) {
+// listing is what an archive holds, by host and path.
+type listing map[[2]string]sources.Source
+
+// list lists an archive; it is empty before its receiver has made it.
+func list(dir string) (listing, error) {
 	all, err := sources.Archive(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return io.NopCloser(&bytes.Buffer{}), nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	l := listing{}
 	for _, a := range all {
-		if a.Host == src.host && a.Path == src.path {
-			return a.Open()
-		}
+		l[[2]string{a.Host, a.Path}] = a
 	}
-	return io.NopCloser(&bytes.Buffer{}), nil
+	return l, nil
+}
+
+// open reads a source, all generations joined; empty if there is nothing yet.
+func (l listing) open(src *source) (io.ReadCloser, error) {
+	a, ok := l[[2]string{src.host, src.path}]
+	if !ok {
+		return io.NopCloser(&bytes.Buffer{}), nil
+	}
+	return a.Open()
 }
 
 // compare tells how a source and its archive differ.
-func (s *site) compare(src *source) (sources.Difference, error) {
-	got, err := archived(s.archiveDir, src)
+func (l listing) compare(src *source) (sources.Difference, error) {
+	got, err := l.open(src)
 	if err != nil {
 		return sources.Difference{}, err
 	}
@@ -58,8 +66,10 @@ func (s *site) arrived(all ...*source) {
 	for {
 		s.alive()
 		missing, grown := "", int64(0)
+		held, err := list(s.archiveDir)
+		must(s.t, err)
 		for _, src := range all {
-			d, err := s.compare(src)
+			d, err := held.compare(src)
 			grown += d.At
 			if err != nil || !d.Equal {
 				missing = fmt.Sprintf("%s: %v %v", filepath.Base(src.path), d, err)
@@ -83,8 +93,10 @@ func (s *site) arrived(all ...*source) {
 func (s *site) equal(all ...*source) {
 	s.t.Helper()
 	same := true
+	held, err := list(s.archiveDir)
+	must(s.t, err)
 	for _, src := range all {
-		d, err := s.compare(src)
+		d, err := held.compare(src)
 		if err != nil || !d.Equal {
 			same = false
 			s.t.Errorf("%s: the archive %v %v", filepath.Base(src.path), d, err)
@@ -99,9 +111,11 @@ func (s *site) equal(all ...*source) {
 func (s *site) diagnose(all ...*source) {
 	s.t.Helper()
 	var c lines.Checker
+	held, err := list(s.archiveDir)
+	must(s.t, err)
 	for _, src := range all {
 		c.Expect(src.maker.Origin(), src.maker.Next())
-		r, err := archived(s.archiveDir, src)
+		r, err := held.open(src)
 		if err == nil {
 			err = c.Read(src.path, r)
 			r.Close()

@@ -158,7 +158,9 @@ func (s *site) arrivesWithout(gone map[*source][2]int64) {
 
 func (s *site) allArchived(src *source) []byte {
 	s.t.Helper()
-	r, err := archived(s.archiveDir, src)
+	held, err := list(s.archiveDir)
+	must(s.t, err)
+	r, err := held.open(src)
 	must(s.t, err)
 	defer r.Close()
 	data, err := io.ReadAll(r)

@@ -25,7 +25,7 @@ func TestStreamFull(t *testing.T) {
 			s := newSite(t, options{hub: []string{"--stream-size", size}, agent: []string{"--codec", "none"}})
 			s.hub.start().ready()
 			src := s.newSource("app.log")
-			for range 30 {
+			for range 12 {
 				src.lines(2000)
 			}
 			s.agent.start().ready()
@@ -44,7 +44,7 @@ func TestStreamFullAndKills(t *testing.T) {
 	r := random(t)
 	s := startSite(t, options{hub: []string{"--stream-size", "1MiB"}, agent: []string{"--codec", "none"}})
 	sources, stop := s.writers(r)
-	for range length(10) {
+	for range length(5) {
 		if s.receiver.running() {
 			s.receiver.kill()
 		} else {
@@ -77,7 +77,7 @@ func TestStreamFullOfHeads(t *testing.T) {
 			})
 			s.receiver.start()
 			s.arrived(fleet...)
-			for range 3 {
+			for range length(1) {
 				for _, src := range fleet {
 					src.lines(300)
 				}

@@ -88,7 +88,7 @@ func TestKillsOfOneRole(t *testing.T) {
 			s := startSite(t, options{receiver: []string{"--segment-size", "64KiB"}})
 			start := time.Now()
 			sources, stop := s.writers(r)
-			for range length(10) {
+			for range length(6) {
 				wait(r, time.Second)
 				s.roles()[i].restart()
 			}
@@ -105,7 +105,7 @@ func TestKillsDuringStart(t *testing.T) {
 	r := random(t)
 	s := startSite(t, options{})
 	sources, stop := s.writers(r)
-	for i := range length(20) {
+	for i := range length(12) {
 		role := s.roles()[i%3]
 		for range 3 {
 			wait(r, 150*time.Millisecond)
@@ -134,7 +134,7 @@ func TestStopsAndStarts(t *testing.T) {
 	r := random(t)
 	s := startSite(t, options{})
 	sources, stop := s.writers(r)
-	for i := range length(9) {
+	for i := range length(6) {
 		wait(r, time.Second)
 		role := s.roles()[i%3]
 		role.ready()

@@ -130,6 +130,7 @@ func TestFreezes(t *testing.T) {
 	slow(t)
 	for i, name := range []string{"agent", "hub", "receiver"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			r := random(t)
 			s := startSite(t, options{})
 			sources, stop := s.writers(r)

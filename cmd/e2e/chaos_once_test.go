@@ -36,7 +36,7 @@ func TestUpOnce(t *testing.T) {
 	s := newSite(t, options{})
 	up := newRole(t, s.dir, "up", "--archive", s.archiveDir, "--state", s.stateDir, "--host", host, "--once", s.path("logs"))
 	src := s.newSource("app.log")
-	for range length(6) {
+	for range length(3) {
 		src.lines(20000)
 		up.start()
 		wait(r, 1e9)

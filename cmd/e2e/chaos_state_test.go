@@ -16,7 +16,7 @@ func TestStateLost(t *testing.T) {
 			s := startSite(t, options{receiver: []string{"--lookback", lookback}})
 			sources := []*source{s.newSource("renamed.log"), s.newSource("late.log"), s.newSource("copied.log"), s.newSource("idle.log")}
 			sources[3].lines(50)
-			for range length(15) {
+			for range length(8) {
 				s.loseState(r, sources[:3])
 				s.arrived(sources...)
 			}
@@ -80,7 +80,7 @@ func TestInodeReuse(t *testing.T) {
 			s.agent.start().ready()
 			src := s.sourceOf(host, dir, "app.log")
 			var unseen []gap
-			for range length(8) {
+			for range length(4) {
 				before := src.size()
 				src.lines(1 + r.IntN(100))
 				s.arrived(src)
@@ -104,7 +104,7 @@ func TestStateOfManySources(t *testing.T) {
 	slow(t)
 	s := startSite(t, options{})
 	var sources []*source
-	for i := range 500 {
+	for i := range 300 {
 		src := s.newSource("idle" + string(rune('a'+i%26)) + time.Duration(i).String() + ".log")
 		src.lines(1 + i%7)
 		sources = append(sources, src)
