@@ -43,6 +43,15 @@ func (l listing) open(src *source) (io.ReadCloser, error) {
 	return a.Open()
 }
 
+// archived reads what an archive holds of a source.
+func archived(dir string, src *source) (io.ReadCloser, error) {
+	held, err := list(dir)
+	if err != nil {
+		return nil, err
+	}
+	return held.open(src)
+}
+
 // compare tells how a source and its archive differ.
 func (l listing) compare(src *source) (sources.Difference, error) {
 	got, err := l.open(src)

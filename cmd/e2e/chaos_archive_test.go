@@ -13,7 +13,7 @@ import (
 )
 
 // T4: an archive restored from an old copy reads again what the hub still has.
-func TestArchiveRestoredWithinLookback(t *testing.T) {
+func TestChaosArchiveRestoredWithinLookback(t *testing.T) {
 	slow(t)
 	s := startSite(t, options{receiver: []string{"--lookback", "24h"}})
 	src, idle := s.newSource("app.log"), s.newSource("idle.log")
@@ -44,7 +44,7 @@ func (s *site) swapArchive(with string) {
 }
 
 // T4: beyond the look-back the ledger names the very bytes that are gone, of idle sources too.
-func TestArchiveRestoredBeyondLookback(t *testing.T) {
+func TestChaosArchiveRestoredBeyondLookback(t *testing.T) {
 	slow(t)
 	s := startSite(t, options{receiver: []string{"--lookback", "1s"}})
 	src, idle := s.newSource("app.log"), s.newSource("idle.log")
@@ -82,7 +82,7 @@ func TestArchiveRestoredBeyondLookback(t *testing.T) {
 }
 
 // While a restored archive is being healed, the hub purges nothing that it still needs, though the tables cover it and it is old.
-func TestNothingIsPurgedBeforeItIsHealed(t *testing.T) {
+func TestChaosNothingIsPurgedBeforeItIsHealed(t *testing.T) {
 	slow(t)
 	d := newDisk(t, "16m")
 	s := startSite(t, options{archive: filepath.Join(d.dir, "archive"), receiver: []string{"--lookback", "24h"}})
@@ -158,9 +158,7 @@ func (s *site) arrivesWithout(gone map[*source][2]int64) {
 
 func (s *site) allArchived(src *source) []byte {
 	s.t.Helper()
-	held, err := list(s.archiveDir)
-	must(s.t, err)
-	r, err := held.open(src)
+	r, err := archived(s.archiveDir, src)
 	must(s.t, err)
 	defer r.Close()
 	data, err := io.ReadAll(r)
@@ -185,7 +183,7 @@ func (s *source) without(gone [2]int64) []byte {
 }
 
 // An archive that is lost altogether: a new one takes over from the floor, and holds nothing that the old one holds.
-func TestArchiveLost(t *testing.T) {
+func TestChaosArchiveLost(t *testing.T) {
 	slow(t)
 	s := startSite(t, options{})
 	src := s.newSource("app.log")
@@ -247,7 +245,7 @@ func (s *site) floored(all ...*source) {
 
 // Archives come, are lost and come back, while their receivers are killed: each takes over from the floor, one that comes back sets aside what another has
 // archived since, and together they hold every byte once.
-func TestArchivesTakeTurns(t *testing.T) {
+func TestChaosArchivesTakeTurns(t *testing.T) {
 	slow(t)
 	r := random(t)
 	s := startSite(t, options{})

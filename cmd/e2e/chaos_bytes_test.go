@@ -32,7 +32,7 @@ func batch(src *source, from, to int64) (wire.Batch, []byte) {
 }
 
 // T10: bytes that do not match their sum go to quarantine: one entry with the right range, nothing missing beside it, and the bytes after them are archived.
-func TestQuarantine(t *testing.T) {
+func TestChaosQuarantine(t *testing.T) {
 	slow(t)
 	for name, spoil := range map[string]func(b *wire.Batch, h nats.Header, raw []byte) []byte{
 		"bad sum":     func(_ *wire.Batch, _ nats.Header, raw []byte) []byte { raw[len(raw)/2] ^= 1; return raw },
@@ -73,7 +73,7 @@ func (s *site) quarantined(want int) {
 }
 
 // A message that is no batch stops nothing: it goes to quarantine, and its host ships on.
-func TestQuarantineOfWhatIsNoBatch(t *testing.T) {
+func TestChaosQuarantineOfWhatIsNoBatch(t *testing.T) {
 	slow(t)
 	for name, spoil := range map[string]func(nats.Header){
 		"no headers":   func(h nats.Header) { clear(h) },
@@ -106,7 +106,7 @@ func TestQuarantineOfWhatIsNoBatch(t *testing.T) {
 }
 
 // The receiver is killed again and again while a row of bad messages goes to quarantine.
-func TestQuarantineAndKills(t *testing.T) {
+func TestChaosQuarantineAndKills(t *testing.T) {
 	slow(t)
 	r := random(t)
 	s := startSite(t, options{})
@@ -139,7 +139,7 @@ func TestQuarantineAndKills(t *testing.T) {
 
 // T10: a byte in the hub's own files is flipped, in the payload of a batch in the middle of the stream. After a clean end the server skips that one
 // message: the ledger names its bytes. After a kill it drops the message and all behind it: the agent has not forgotten those, and ships them again.
-func TestFlippedByteInTheStore(t *testing.T) {
+func TestChaosFlippedByteInTheStore(t *testing.T) {
 	slow(t)
 	for _, end := range []string{"stopped", "killed"} {
 		t.Run(end, func(t *testing.T) {

@@ -50,7 +50,7 @@ func (d *disk) fill() {
 func (d *disk) free() { must(d.t, os.Remove(filepath.Join(d.dir, "ballast"))) }
 
 // The archive's disk is full, again and again, while the receiver is killed: nothing is lost, and all goes on by itself when there is room.
-func TestArchiveDiskFull(t *testing.T) {
+func TestChaosArchiveDiskFull(t *testing.T) {
 	slow(t)
 	r := random(t)
 	d := newDisk(t, "6m")
@@ -73,7 +73,7 @@ func TestArchiveDiskFull(t *testing.T) {
 }
 
 // The hub's disk is full: agents wait, the hub says so, and goes on when it is started with more room.
-func TestHubDiskFull(t *testing.T) {
+func TestChaosHubDiskFull(t *testing.T) {
 	slow(t)
 	d := newDisk(t, "4m")
 	s := startSite(t, options{store: filepath.Join(d.dir, "store"), hub: []string{"--stream-size", "64MiB"}, receiver: []string{"--lookback", "24h"}, agent: []string{"--codec", "none"}})
@@ -100,7 +100,7 @@ func TestHubDiskFull(t *testing.T) {
 
 // The agent's state cannot be written: positions come from the hub, and nothing is lost or doubled. A process that is started then ends and says why: it
 // cannot know that it is alone.
-func TestStateDiskFull(t *testing.T) {
+func TestChaosStateDiskFull(t *testing.T) {
 	slow(t)
 	d := newDisk(t, "2m")
 	s := startSite(t, options{state: filepath.Join(d.dir, "state")})

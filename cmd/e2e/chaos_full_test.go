@@ -18,7 +18,7 @@ import (
 )
 
 // A full stream pushes back to the files, and drains by itself once a receiver comes.
-func TestStreamFull(t *testing.T) {
+func TestChaosStreamFull(t *testing.T) {
 	slow(t)
 	for _, size := range []string{"1MiB", "4MiB"} {
 		t.Run(size, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestStreamFull(t *testing.T) {
 }
 
 // The same while processes die.
-func TestStreamFullAndKills(t *testing.T) {
+func TestChaosStreamFullAndKills(t *testing.T) {
 	slow(t)
 	r := random(t)
 	s := startSite(t, options{hub: []string{"--stream-size", "1MiB"}, agent: []string{"--codec", "none"}})
@@ -59,7 +59,7 @@ func TestStreamFullAndKills(t *testing.T) {
 }
 
 // Many hosts and a small stream: the heads alone, which no purge may touch, fill it.
-func TestStreamFullOfHeads(t *testing.T) {
+func TestChaosStreamFullOfHeads(t *testing.T) {
 	slow(t)
 	for _, hosts := range []int{20, 60} {
 		t.Run(fmt.Sprint(hosts), func(t *testing.T) {

@@ -63,7 +63,7 @@ func (s *site) figures(start time.Time, sources []*source) {
 }
 
 // Every process is killed at random moments, under load and rotation, alone and all at once.
-func TestKills(t *testing.T) {
+func TestChaosKills(t *testing.T) {
 	slow(t)
 	r := random(t)
 	s := startSite(t, options{receiver: []string{"--segment-size", "256KiB"}})
@@ -80,7 +80,7 @@ func TestKills(t *testing.T) {
 }
 
 // The same on one role alone: with the others well, more of its work is in flight when it dies.
-func TestKillsOfOneRole(t *testing.T) {
+func TestChaosKillsOfOneRole(t *testing.T) {
 	slow(t)
 	for i, name := range []string{"agent", "hub", "receiver"} {
 		t.Run(name, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestKillsOfOneRole(t *testing.T) {
 }
 
 // kill -9 while a process starts is the harshest: recovery itself is interrupted.
-func TestKillsDuringStart(t *testing.T) {
+func TestChaosKillsDuringStart(t *testing.T) {
 	slow(t)
 	r := random(t)
 	s := startSite(t, options{})
@@ -129,7 +129,7 @@ func TestShipsOneFile(t *testing.T) {
 }
 
 // The clean end of each process is clean at any moment: SIGTERM drains and exits 0.
-func TestStopsAndStarts(t *testing.T) {
+func TestChaosStopsAndStarts(t *testing.T) {
 	slow(t)
 	r := random(t)
 	s := startSite(t, options{})

@@ -35,13 +35,13 @@ var cuts = []chaos{
 }
 
 // Links are cut, held and released at random.
-func TestCuts(t *testing.T) {
+func TestChaosCuts(t *testing.T) {
 	slow(t)
 	disturb(t, cuts, 40)
 }
 
 // Links and processes at once: what a process sent before it was killed may arrive after its successor's words.
-func TestCutsAndKills(t *testing.T) {
+func TestChaosCutsAndKills(t *testing.T) {
 	slow(t)
 	disturb(t, append(append([]chaos{}, kills...), cuts...), 60)
 }
@@ -67,7 +67,7 @@ func disturb(t *testing.T, schedule []chaos, steps int) {
 }
 
 // T1: a batch is swallowed, its agent killed, more is written, and the batch comes out of the hole at the worst moments.
-func TestLateBatchOfAKilledAgent(t *testing.T) {
+func TestChaosLateBatchOfAKilledAgent(t *testing.T) {
 	slow(t)
 	for _, release := range []string{"before hello", "between hello and publish", "after the new batch"} {
 		t.Run(release, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestLateBatchOfAKilledAgent(t *testing.T) {
 }
 
 // T5: the first batch of all is swallowed, the chain goes on without it, everything is archived and purged: it must not be taken when it comes out.
-func TestFirstBatchAfterPurge(t *testing.T) {
+func TestChaosFirstBatchAfterPurge(t *testing.T) {
 	slow(t)
 	s := newSite(t, options{})
 	src := s.newSource("app.log")
@@ -126,7 +126,7 @@ func TestFirstBatchAfterPurge(t *testing.T) {
 }
 
 // A process that was frozen for longer than every time-out goes on where it was.
-func TestFreezes(t *testing.T) {
+func TestChaosFreezes(t *testing.T) {
 	slow(t)
 	for i, name := range []string{"agent", "hub", "receiver"} {
 		t.Run(name, func(t *testing.T) {

@@ -30,7 +30,7 @@ func TestAgentOnce(t *testing.T) {
 }
 
 // up --once ends when all is durable in the archive; killed at any moment and run again, it neither loses nor doubles.
-func TestUpOnce(t *testing.T) {
+func TestChaosUpOnce(t *testing.T) {
 	slow(t)
 	r := random(t)
 	s := newSite(t, options{})

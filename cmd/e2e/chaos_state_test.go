@@ -8,7 +8,7 @@ import (
 )
 
 // T6: the state directory is lost, restored or cloned at random, with rotations while the agent is down.
-func TestStateLost(t *testing.T) {
+func TestChaosStateLost(t *testing.T) {
 	slow(t)
 	for name, lookback := range map[string]string{"purged": "1s", "kept": "24h"} {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +64,7 @@ func (s *site) loseState(r *rand.Rand, sources []*source) {
 }
 
 // Inode numbers are reused at once: a new file with an old one's number is not taken for it, whatever the agent remembers.
-func TestInodeReuse(t *testing.T) {
+func TestChaosInodeReuse(t *testing.T) {
 	slow(t)
 	r := random(t)
 	d := newDisk(t, "64m") // tmpfs and ext4 differ in how soon a number comes again
@@ -100,7 +100,7 @@ func TestInodeReuse(t *testing.T) {
 }
 
 // An agent whose host has a thousand idle logs finds them again without its state.
-func TestStateOfManySources(t *testing.T) {
+func TestChaosStateOfManySources(t *testing.T) {
 	slow(t)
 	s := startSite(t, options{})
 	var sources []*source
