@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // disk is a small file system.
@@ -61,12 +62,12 @@ func TestChaosArchiveDiskFull(t *testing.T) {
 	for size := 12; size <= 36; size += 12 {
 		for range 3 {
 			src.lines(1000)
-			wait(r, 1e9)
+			wait(r, time.Second)
 			s.receiver.restart()
 		}
 		d.grow(fmt.Sprintf("%dm", size))
 		src.lines(10000)
-		wait(r, 2e9)
+		wait(r, 2*time.Second)
 	}
 	d.grow("512m")
 	s.settle(nil, src)

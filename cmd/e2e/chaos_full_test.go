@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -50,7 +51,7 @@ func TestChaosStreamFullAndKills(t *testing.T) {
 		} else {
 			s.receiver.start()
 		}
-		wait(r, 2e9)
+		wait(r, 2*time.Second)
 		kills[r.IntN(2)].do(s, r)
 	}
 	stop()

@@ -30,7 +30,7 @@ var cuts = []chaos{
 		p.Heal()
 		p.Release()
 	}},
-	{"delay", func(s *site, r *rand.Rand) { proxy(s, r).Delay(rand64(r, 30*time.Millisecond)) }},
+	{"delay", func(s *site, r *rand.Rand) { proxy(s, r).Delay(upTo(r, 30*time.Millisecond)) }},
 	{"no delay", func(s *site, r *rand.Rand) { proxy(s, r).Delay(0) }},
 }
 
@@ -69,8 +69,9 @@ func disturb(t *testing.T, schedule []chaos, steps int) {
 // T1: a batch is swallowed, its agent killed, more is written, and the batch comes out of the hole at the worst moments.
 func TestChaosLateBatchOfAKilledAgent(t *testing.T) {
 	slow(t)
-	for _, release := range []string{"before hello", "between hello and publish", "after the new batch"} {
+	for _, release := range []string{"before hello", "at a random moment", "after the new batch"} {
 		t.Run(release, func(t *testing.T) {
+			r := random(t)
 			s := startSite(t, options{})
 			src := s.newSource("app.log")
 			src.lines(100)
@@ -85,7 +86,10 @@ func TestChaosLateBatchOfAKilledAgent(t *testing.T) {
 				s.leaf.Release()
 			}
 			s.agent.start()
-			if release == "after the new batch" {
+			switch release {
+			case "at a random moment": // hello is said and the new batch sent in these
+				wait(r, 300*time.Millisecond)
+			case "after the new batch":
 				s.arrived(src)
 			}
 			s.leaf.Release()
@@ -116,8 +120,7 @@ func TestChaosFirstBatchAfterPurge(t *testing.T) {
 	v := s.view()
 	until(t, "all but the head is purged", func() bool {
 		src.lines(1)
-		stream, info := v.stream(v.partition())
-		_ = stream
+		_, info := v.stream(v.partition())
 		return info.State.FirstSeq > 3
 	})
 	s.leaf.Release()

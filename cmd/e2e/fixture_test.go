@@ -122,9 +122,9 @@ func until(t testing.TB, what string, is func() bool) {
 }
 
 // wait lets time pass: the schedule of a chaos test, never a way to wait for something.
-func wait(r *rand.Rand, most time.Duration) { time.Sleep(rand64(r, most)) }
+func wait(r *rand.Rand, most time.Duration) { time.Sleep(upTo(r, most)) }
 
-func rand64(r *rand.Rand, most time.Duration) time.Duration {
+func upTo(r *rand.Rand, most time.Duration) time.Duration {
 	return time.Duration(r.Int64N(int64(most) + 1))
 }
 

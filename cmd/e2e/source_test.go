@@ -198,12 +198,12 @@ func (s *source) keepWriting(seed uint64, h habit) (stop func()) {
 			select {
 			case <-end:
 				return
-			case <-time.After(rand64(r, h.pause)):
+			case <-time.After(upTo(r, h.pause)):
 			}
 			s.lines(1 + r.IntN(h.lines))
 			if h.every > 0 && time.Now().After(next) {
 				h.rotate(s, r)
-				next = time.Now().Add(h.every/2 + rand64(r, h.every))
+				next = time.Now().Add(h.every/2 + upTo(r, h.every))
 			}
 		}
 	})
