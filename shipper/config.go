@@ -45,7 +45,7 @@ func DefaultConfig() Config {
 	return Config{
 		Codec:            wire.CodecS2,
 		BatchBytes:       1 << 20,
-		MaxBatchBytes:    7 << 20, // with headers and none of it compressible, still below wire.MaxPayload
+		MaxBatchBytes:    4 << 20,
 		Encoders:         2,
 		AckTimeout:       time.Second, // a leaf that has just been linked may lose an answer: the hub does not know its inboxes yet
 		MaxAckTimeout:    10 * time.Second,
