@@ -15,7 +15,7 @@ build: ## build bin/logdrive
 
 .PHONY: demo
 demo: build ## ship log files of this machine into an archive, show it, and compare byte for byte
-	$(GO) run ./cmd/bench demo
+	$(GO) run ./cmd/bench demo --binary bin/logdrive
 
 .PHONY: test
 test: ## run the tests (GOFLAGS=-race and ARGS=-short work as usual)
