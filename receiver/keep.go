@@ -154,7 +154,13 @@ func (k *keeper) purge(ctx context.Context, bound uint64, demand bool) error {
 	var lagging []string
 	for subject, count := range info.State.Subjects {
 		host, err := wire.HostOfPart(subject)
-		if err != nil || count < 2 {
+		if err != nil { // no host has such a name: what came is in quarantine, no chain needs a head, and no table will ever cover it
+			if err := k.purgeBelow(ctx, subject, min(bound, k.partition.Confirmed())); err != nil {
+				return err
+			}
+			continue
+		}
+		if count < 2 {
 			continue // the head alone stays
 		}
 		table, err := k.state(ctx, host)

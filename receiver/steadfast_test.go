@@ -130,3 +130,69 @@ func putTable(t *testing.T, hub *clustertest.Hub, a *agent) func([]byte) {
 		}
 	}
 }
+
+// What is published under a name that no host can have goes to quarantine, and does not stay in the stream for ever: no table will cover it.
+func TestRubbishDoesNotFillTheStream(t *testing.T) {
+	cfg := clustertest.Config()
+	cfg.Partitions = 1
+	hub, dir := clustertest.Start(t, cfg), t.TempDir()
+	start(t, hub, dir, func(c *receiver.Config) { c.Lookback = time.Millisecond })
+	a := join(t, hub, "web1")
+	for range 9 {
+		if err := a.nc.Publish("logs.=rubbish", []byte("rubbish")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	js, err := jetstream.New(hub.Receiver(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := "part.1.0.=rubbish"
+	most := uint64(0)
+	clustertest.Until(t, "rubbish is purged", func() bool {
+		a.ship([]byte("line\n"))
+		s, err := js.Stream(t.Context(), a.stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := s.Info(t.Context(), jetstream.WithSubjectFilter(subject))
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, info.State.Subjects[subject])
+		return most > 0 && info.State.Subjects[subject] == 0
+	})
+}
+
+// A record is of one stream, and not of another that was made later under the same name: its floor would pass over what that one holds.
+func TestStreamMadeAnewIsNotArchivedFromTheOldFloor(t *testing.T) {
+	cfg := clustertest.Config()
+	cfg.Partitions = 1
+	hub, dir := clustertest.Start(t, cfg), t.TempDir()
+	r, a := start(t, hub, dir, nil), join(t, hub, "web1")
+	a.ship([]byte("one\n"))
+	archived(t, dir, "web1", []byte("one\n"))
+	r.stop(t)
+	js, err := jetstream.New(hub.Receiver(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), a.stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), a.stream); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), stream.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clustertest.Publish(a.nc, clustertest.Batch("web1", "w-web1", 1, "/var/log/app.log", 0, []byte("new\n")), a.stream, 0); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, hub, t.TempDir(), func(c *receiver.Config) { c.StuckAfter = 1 })
+	clustertest.Until(t, "the partition stops", func() bool {
+		err := r.Ready()
+		return err != nil && strings.Contains(err.Error(), "was created at")
+	})
+}

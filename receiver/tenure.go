@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
@@ -90,6 +91,10 @@ func (t *tenure) takeOver(ctx context.Context) (err error) {
 // reconcile makes the archive agree with the record: what later epochs archived elsewhere is set aside.
 func (t *tenure) reconcile(record handover.Record, info *jetstream.StreamInfo) error {
 	name := info.Config.Name
+	if !record.Created.Equal(info.Created) { // rule H3: the floor says nothing about its sequences
+		return fmt.Errorf("stream %s was created at %s, its record is of one that was created at %s: the hub's store was replaced. Restore it, or found a new hub",
+			name, info.Created.UTC().Format(time.RFC3339Nano), record.Created.UTC().Format(time.RFC3339Nano))
+	}
 	if info.State.LastSeq < record.Floor {
 		return fmt.Errorf("stream %s ends at %d, below its floor %d: the hub lost batches that are archived. Restore the hub's store, or found a new hub", name, info.State.LastSeq, record.Floor)
 	}

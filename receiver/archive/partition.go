@@ -323,6 +323,9 @@ func (p *Partition) Confirm(floor uint64) {
 	}
 }
 
+// Confirmed is the highest floor that Confirm was told, of this Partition or one before.
+func (p *Partition) Confirmed() uint64 { return p.confirmed.Load() }
+
 // touch notes that a host has changes to commit.
 func (p *Partition) touch(h *host) {
 	p.pending.hosts[h] = struct{}{}

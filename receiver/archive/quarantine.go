@@ -42,13 +42,24 @@ func (p *Partition) Quarantine(q Quarantined) error {
 	}
 	if q.Batch == nil {
 		s.enter(Entry{Reason: ReasonQuarantined})
-		s.host.value.unread = append(s.host.value.unread, q.Sequence)
+		s.host.unread(q.Sequence)
 	} else if err := s.passOver(q.Batch); err != nil {
 		s.rollBack()
 		return fault(err)
 	}
 	p.a.stats.quarantined.Add(1)
 	return s.finish(q.Batch)
+}
+
+// maxUnread bounds what a host is remembered by that sends nothing but rubbish: it is written again with every commit.
+const maxUnread = 256
+
+// unread remembers a message whose headers said nothing, and forgets the oldest of too many: a gap after that one is unexplained.
+func (h *host) unread(sequence uint64) {
+	h.value.unread = append(h.value.unread, sequence)
+	if n := len(h.value.unread); n > maxUnread {
+		h.value.unread = slices.Clone(h.value.unread[n-maxUnread:])
+	}
 }
 
 func (p *Partition) quarantineNameless(q Quarantined, fault func(error) error) error {
