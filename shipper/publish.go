@@ -102,14 +102,15 @@ func (p *publisher) publish(ctx context.Context, b *batch) error {
 		if verdict := decide(err); verdict != nil {
 			return fmt.Errorf("publish batch %d expecting %d in %s: %w: %w", b.header.Number, p.expected, p.stream, verdict, err)
 		}
+		pause := wait
 		if isAPI(err, codeInProcess) {
-			wait = newBackoff(time.Millisecond, time.Millisecond)
+			pause = newBackoff(time.Millisecond, time.Millisecond)
 		} else if attempt == 1 || attempt%20 == 0 {
 			p.log.Warn("hub does not take the batch; trying on", "stream", p.stream, "batch", b.header.Number, "attempt", attempt, "err", err)
 		}
 		timeout = min(2*timeout, p.longest)
 		p.metrics.retried()
-		if err := wait.sleep(ctx); err != nil {
+		if err := pause.sleep(ctx); err != nil {
 			return err
 		}
 	}
