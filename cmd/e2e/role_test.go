@@ -36,6 +36,11 @@ func newRole(t testing.TB, dir, name string, args ...string) *role {
 		if r.proc != nil {
 			_ = r.proc.Kill()
 		}
+		for _, fault := range []string{"DATA RACE", "panic: ", "fatal error: "} {
+			if r.logged(fault) {
+				t.Errorf("%s: %s", name, fault)
+			}
+		}
 		if t.Failed() {
 			r.showLog()
 		}
