@@ -150,11 +150,16 @@ func (c *checker) floor(p Partition) {
 	}
 }
 
-// committed is the end of what the archive holds under the record's epoch.
+// committed is the end of what the archive holds under the record's epoch; as long as it has committed nothing, where that began.
 func (a *Archive) committed(p Partition) uint64 {
 	for _, h := range a.Held[p.Stream] {
 		if h.Epoch == p.Record.Epoch {
 			return h.To
+		}
+	}
+	for _, e := range p.Record.Epochs {
+		if e.Epoch == p.Record.Epoch {
+			return e.Start
 		}
 	}
 	return 0

@@ -84,6 +84,11 @@ func TestCheckFindsEachViolation(t *testing.T) {
 				Extents: []invariants.Extent{{Host: "web1", Source: "/a", Generation: 1, Ranges: []invariants.Bytes{{From: 21, To: 25}}}},
 			})
 		}, []string{"hole"}},
+		{"a new owner has committed nothing yet", func(h invariants.Hub, a []invariants.Archive) []invariants.Archive {
+			h[0].Record.Epoch, h[0].Record.Owner = 2, "two"
+			h[0].Record.Epochs = append(h[0].Record.Epochs, handover.Epoch{Epoch: 2, Owner: "two", Start: 3})
+			return append(a, invariants.Archive{ID: "two"})
+		}, nil},
 		{"nobody holds the last one", func(_ invariants.Hub, a []invariants.Archive) []invariants.Archive {
 			a[0].Held[stream][0].To = 2
 			return a
