@@ -98,7 +98,7 @@ func (c *chain) extend(ctx context.Context, t wire.Table, head head) (wire.Table
 	case t.Sequence == head.sequence:
 		return t, nil
 	case t.Sequence > head.sequence:
-		return t, fmt.Errorf("%w: batch %d of %s was archived, the last it holds is %d", errWentBack, t.Sequence, c.subject, head.sequence)
+		return t, c.overtaken(ctx, t.Sequence)
 	}
 	if expected, ok := wire.Expectation(head.header); ok && expected == t.Sequence {
 		t.Fold(head.sequence, head.header)
@@ -115,6 +115,18 @@ func (c *chain) extend(ctx context.Context, t wire.Table, head head) (wire.Table
 		return t, nil
 	}
 	return t, c.unchanged(ctx, from)
+}
+
+// overtaken tells a table that was written after the head was read from a stream that ends below what it had: a head that is read after the table cannot be older.
+func (c *chain) overtaken(ctx context.Context, archived uint64) error {
+	head, err := c.head(ctx)
+	if err != nil {
+		return err
+	}
+	if head.sequence >= archived {
+		return c.broken(head.sequence, archived)
+	}
+	return fmt.Errorf("%w: batch %d of %s was archived, the last it holds is %d", errWentBack, archived, c.subject, head.sequence)
 }
 
 // unchanged proves that nothing after the table was purged while it was read: whoever purges has written a newer table before. So a
