@@ -8,9 +8,14 @@ import (
 	"slices"
 )
 
-// keepEnded is how many ended generations of a source a table remembers. They let an agent without state recognise rotated
-// files that are archived already; a file older than that many rotations would be shipped anew, as a new generation.
-const keepEnded = 64
+// A table remembers up to mostKept generations of a source: they let an agent without state recognise rotated files that are archived already. A file
+// older than that many rotations would be shipped anew, as a new generation. A host with many sources remembers fewer of each, so that its table, at some
+// 90 bytes an extent, stays below MaxPayload: one that does not fit could neither be written nor told to the agent.
+const (
+	mostKept  = 64
+	leastKept = 2
+	allKept   = 48_000 // extents of a host
+)
 
 // Table is what the chain of one host holds: a pure function of its batches up to Sequence.
 type Table struct {
@@ -114,10 +119,11 @@ func (t *Table) end(source string, generation uint64, length int64) {
 	before.Length = max(length, before.Offset)
 }
 
-// forget drops the oldest extents beyond keepEnded, as long as they have ended and are whole, and gives the new index of i.
+// forget drops the oldest extents beyond those that are kept, as long as they have ended and are whole, and gives the new index of i.
 func (t *Table) forget(source string, i int) int {
 	extents := t.Sources[source]
-	for i > 0 && len(extents) > keepEnded && extents[0].Ended() && extents[0].Offset >= extents[0].Length {
+	keep := min(max(allKept/len(t.Sources), leastKept), mostKept)
+	for i > 0 && len(extents) > keep && extents[0].Ended() && extents[0].Offset >= extents[0].Length {
 		extents, i = extents[1:], i-1
 	}
 	t.Sources[source] = extents

@@ -273,3 +273,23 @@ func randomBatch(r *rand.Rand) wire.Batch {
 	}
 	return b
 }
+
+// A host whose table does not fit into a message could not go on.
+func TestTableOfManyRotatedSourcesFitsIntoAMessage(t *testing.T) {
+	const sources, rotations = 20_000, 5
+	var table wire.Table
+	for g := uint64(1); g <= rotations; g++ {
+		for i := range sources {
+			name := fmt.Sprintf("/var/log/service/%d.log", i)
+			table.Apply(table.Sequence+1, &wire.Batch{
+				Writer: "w",
+				Opens:  []wire.Open{{Source: name, Generation: g, Identity: fmt.Sprintf("fe00-%x-%x-256-%016x", i, g, wire.Sum([]byte(name))), Previous: 100}},
+				Chunks: []wire.Chunk{{Source: name, Generation: g, Length: 100, Check: wire.Check{Len: 100, Sum: wire.Sum([]byte(name)) + g}}},
+			})
+		}
+	}
+	data, err := table.Encode()
+	if err != nil || len(data) > wire.MaxPayload {
+		t.Fatalf("the table takes %d bytes, %v; at most %d fit", len(data), err, wire.MaxPayload)
+	}
+}
