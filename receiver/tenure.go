@@ -140,6 +140,8 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 	fetching, stop := context.WithCancel(inner)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
+	// A hub that is out of reach must not keep the process from ending: what is not in the record then is read again.
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(t.cfg.DrainTime, end) })()
 	deliveries, groups, free := make(chan *delivery, 2), make(chan *group), make(chan []byte, 4)
 	f := &fetcher{
 		stream: t.stream, name: "archive-" + strconv.FormatUint(t.records.record.Epoch, 10), after: t.partition.Committed(),
