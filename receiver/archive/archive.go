@@ -111,7 +111,7 @@ func (a *Archive) readState() error {
 			a.lastSource.Store(keyUint(k, 0))
 		}
 		var age time.Duration
-		err := tx.Bucket(bucketStreams).ForEach(func(_, data []byte) error {
+		err := eachValue(tx, bucketStreams, nil, func(_, data []byte) error {
 			v, err := decodeStream(data)
 			a.lastStream.Store(max(a.lastStream.Load(), v.id))
 			age = max(age, v.clock)

@@ -186,18 +186,21 @@ func (c *Commit) store(tx *bbolt.Tx) error {
 	p := c.p
 	u := undo{before: p.committed.Load()}
 	for _, drop := range c.drops {
-		u.remember(tx, bucketLedger, drop)
+		if err := u.remember(tx, bucketLedger, drop); err != nil {
+			return err
+		}
 		if err := tx.Bucket(bucketLedger).Delete(drop); err != nil {
 			return err
 		}
 	}
 	for _, w := range c.puts {
-		b := tx.Bucket(w.bucket)
-		if w.once && b.Get(w.key) != nil {
+		if w.once && tx.Bucket(w.bucket).Get(w.key) != nil {
 			continue
 		}
-		u.remember(tx, w.bucket, w.key)
-		if err := b.Put(w.key, w.value); err != nil {
+		if err := u.remember(tx, w.bucket, w.key); err != nil {
+			return err
+		}
+		if err := putValue(tx, w.bucket, w.key, w.value); err != nil {
 			return err
 		}
 	}
@@ -205,7 +208,7 @@ func (c *Commit) store(tx *bbolt.Tx) error {
 		return err
 	}
 	if c.sequence > u.before {
-		if err := tx.Bucket(bucketUndo).Put(keyUints(p.id, p.epoch, c.sequence), u.encode()); err != nil {
+		if err := putValue(tx, bucketUndo, keyUints(p.id, p.epoch, c.sequence), u.encode()); err != nil {
 			return err
 		}
 	}
@@ -216,8 +219,11 @@ func (c *Commit) store(tx *bbolt.Tx) error {
 func (c *Commit) storeStream(tx *bbolt.Tx) error {
 	p := c.p
 	v := streamValue{id: p.id, created: p.created}
-	if data := tx.Bucket(bucketStreams).Get([]byte(p.stream)); data != nil {
-		var err error
+	data, err := getValue(tx, bucketStreams, []byte(p.stream))
+	if err != nil {
+		return err
+	}
+	if data != nil {
 		if v, err = decodeStream(data); err != nil {
 			return err
 		}
@@ -225,7 +231,7 @@ func (c *Commit) storeStream(tx *bbolt.Tx) error {
 	v.confirmed = max(v.confirmed, p.confirmed.Load())
 	v.clock, _ = p.a.clock.read()
 	v.commit(handover.Held{Epoch: p.epoch, After: p.start, To: c.sequence})
-	return tx.Bucket(bucketStreams).Put([]byte(p.stream), v.encode())
+	return putValue(tx, bucketStreams, []byte(p.stream), v.encode())
 }
 
 func (v *streamValue) commit(held handover.Held) {

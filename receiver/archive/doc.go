@@ -2,7 +2,7 @@
 //
 // The walk of a batch: the worker of a partition hands it to Partition.Append (append.go), which checks each chunk against the position of its
 // generation (host.go), writes what is new behind the end of a segment (segment.go, files.go), and rotates where a generation, a gap, a size or an age
-// asks for it. Partition.Cut draws a border; Commit.Do (commit.go) syncs the files and then writes one transaction of the index (index.go, values.go, group.go): positions,
+// asks for it. Partition.Cut draws a border; Commit.Do (commit.go) syncs the files and then writes one transaction of the index (index.go, values.go, sum.go, group.go): positions,
 // lengths, ledger entries (ledger.go) and an undo record (undo.go). When the record's floor has passed the commit, Partition.Confirm lets the janitor
 // compress and expire (janitor.go, compress.go). A message that cannot be appended goes to quarantine/ (quarantine.go). After a crash, Open cuts every file to
 // its committed length (recover.go); after a hand-over, SetAside moves away what another archive holds (setaside.go). Reader shows what is there (reader.go).

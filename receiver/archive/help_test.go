@@ -1,6 +1,9 @@
 package archive_test
 
 import (
+	"bytes"
+	"errors"
+	"hash/crc32"
 	"os"
 	"testing"
 
@@ -28,6 +31,7 @@ func gzip(t *testing.T, path string) {
 	os.Remove(path)
 }
 
+// rewriteVersion makes the index one of another version, whose values have no sums.
 func rewriteVersion(t *testing.T, path string) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, nil)
@@ -35,7 +39,13 @@ func rewriteVersion(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("version"), []byte("999")) })
+	err = db.Update(func(tx *bbolt.Tx) error {
+		id := tx.Bucket([]byte("meta")).Get([]byte("id"))
+		return errors.Join(
+			tx.Bucket([]byte("meta")).Put([]byte("id"), bytes.Clone(id[crc32.Size:])),
+			tx.Bucket([]byte("meta")).Put([]byte("version"), []byte("999")),
+		)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

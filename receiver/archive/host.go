@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -59,11 +58,10 @@ func (a *Archive) loadHost(name string) (*host, error) {
 }
 
 func (h *host) load(tx *bbolt.Tx) error {
-	data := tx.Bucket(bucketHosts).Get([]byte(h.name))
-	if data == nil {
-		return nil
+	data, err := getValue(tx, bucketHosts, []byte(h.name))
+	if err != nil || data == nil {
+		return err
 	}
-	var err error
 	if h.value, err = decodeHost(data); err != nil {
 		return err
 	}
@@ -78,18 +76,22 @@ func (h *host) load(tx *bbolt.Tx) error {
 
 // eachSource walks the sources of a host, in no particular order.
 func eachSource(tx *bbolt.Tx, host string, visit func(id uint64, v sourceValue) error) error {
-	prefix := append([]byte(host), 0)
-	c := tx.Bucket(bucketNames).Cursor()
-	for k, id := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, id = c.Next() {
-		v, err := decodeSourceValue(tx.Bucket(bucketSources).Get(id))
+	return eachValue(tx, bucketNames, append([]byte(host), 0), func(_, id []byte) error {
+		v, err := sourceOf(tx, id)
 		if err != nil {
 			return err
 		}
-		if err := visit(keyUint(id, 0), v); err != nil {
-			return err
-		}
+		return visit(keyUint(id, 0), v)
+	})
+}
+
+// sourceOf is the source of an id, which is 8 bytes as in keys.
+func sourceOf(tx *bbolt.Tx, id []byte) (sourceValue, error) {
+	data, err := getValue(tx, bucketSources, id)
+	if err != nil {
+		return sourceValue{}, err
 	}
-	return nil
+	return decodeSourceValue(data)
 }
 
 func (s *source) load(tx *bbolt.Tx) error {
@@ -106,18 +108,13 @@ func (s *source) load(tx *bbolt.Tx) error {
 }
 
 func eachGeneration(tx *bbolt.Tx, id uint64, visit func(number uint64, v generationValue) error) error {
-	prefix := keyUints(id)
-	c := tx.Bucket(bucketGenerations).Cursor()
-	for k, data := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, data = c.Next() {
+	return eachValue(tx, bucketGenerations, keyUints(id), func(k, data []byte) error {
 		v, err := decodeGeneration(keyUint(k, 1), data)
 		if err != nil {
 			return err
 		}
-		if err := visit(keyUint(k, 1), v); err != nil {
-			return err
-		}
-	}
-	return nil
+		return visit(keyUint(k, 1), v)
+	})
 }
 
 // restore brings a generation of the index into memory, with the segment it may append to.
@@ -127,9 +124,9 @@ func (s *source) restore(tx *bbolt.Tx, number uint64, v generationValue) error {
 	if v.listed && (s.oldest == 0 || number < s.oldest) {
 		s.oldest = number
 	}
-	data := tx.Bucket(bucketSegments).Get(keyUints(s.id, number, uint64(v.tail)))
-	if !v.open || data == nil {
-		return nil
+	data, err := getValue(tx, bucketSegments, keyUints(s.id, number, uint64(v.tail)))
+	if err != nil || !v.open || data == nil {
+		return err
 	}
 	sv, err := decodeSegment(data)
 	if err != nil || !sv.state.grows() {
@@ -150,9 +147,9 @@ func (a *Archive) generation(s *source, number uint64) (*generation, error) {
 	}
 	if s.stored {
 		err := a.db.View(func(tx *bbolt.Tx) error {
-			data := tx.Bucket(bucketGenerations).Get(keyUints(s.id, number))
-			if data == nil {
-				return nil
+			data, err := getValue(tx, bucketGenerations, keyUints(s.id, number))
+			if err != nil || data == nil {
+				return err
 			}
 			v, err := decodeGeneration(number, data)
 			if err != nil {

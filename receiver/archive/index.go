@@ -18,7 +18,7 @@ import (
 )
 
 // indexVersion is the format of the index. An index of another version is refused, never guessed at.
-const indexVersion = "1"
+const indexVersion = "2"
 
 const (
 	indexFile = "index.db"
@@ -26,6 +26,7 @@ const (
 )
 
 // The buckets, and what their keys and values are. Integers in keys are 8 bytes, big endian, so that cursors walk in order.
+// Every value but the version stands behind a sum (sum.go).
 var (
 	bucketMeta        = []byte("meta")        // "version", "id"
 	bucketStreams     = []byte("streams")     // stream -> streamValue
@@ -58,7 +59,7 @@ func openIndex(dir string) (*bbolt.DB, string, error) {
 	}
 	id, err := checkIndex(db, fresh)
 	if err != nil {
-		return nil, "", errors.Join(fmt.Errorf("archive index %s: %w", path, err), db.Close())
+		return nil, "", errors.Join(fmt.Errorf("archive index %s: %w; if it cannot be read, %s", path, err, remedy), db.Close())
 	}
 	return db, id, nil
 }
@@ -98,8 +99,8 @@ func foundIndex(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	meta := tx.Bucket(bucketMeta)
-	return errors.Join(meta.Put(metaVersion, []byte(indexVersion)), meta.Put(metaID, []byte(rand.Text())))
+	version := tx.Bucket(bucketMeta).Put(metaVersion, []byte(indexVersion)) // without a sum: it says whether there are any
+	return errors.Join(version, putValue(tx, bucketMeta, metaID, []byte(rand.Text())))
 }
 
 func indexID(tx *bbolt.Tx) (string, error) {
@@ -110,7 +111,8 @@ func indexID(tx *bbolt.Tx) (string, error) {
 	if v := string(meta.Get(metaVersion)); v != indexVersion {
 		return "", fmt.Errorf("it has version %q, this program reads and writes version %q", v, indexVersion)
 	}
-	return string(meta.Get(metaID)), nil
+	id, err := getValue(tx, bucketMeta, metaID)
+	return string(id), err
 }
 
 func isTimeout(err error) bool { return errors.Is(err, bolterrors.ErrTimeout) }
@@ -162,7 +164,11 @@ func page(db *bbolt.DB, bucket, prefix, from []byte) (read []pair, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucket).Cursor()
 		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix) && len(read) < pageSize; k, v = c.Next() {
-			read = append(read, pair{bytes.Clone(k), bytes.Clone(v)})
+			value, err := checkedValue(bucket, k, v)
+			if err != nil {
+				return err
+			}
+			read = append(read, pair{bytes.Clone(k), bytes.Clone(value)})
 		}
 		return nil
 	})

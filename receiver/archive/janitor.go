@@ -94,7 +94,7 @@ func (a *Archive) sweep(ctx context.Context, key []byte, v segmentValue, age tim
 func (a *Archive) floors() (map[uint64]uint64, error) {
 	floors := map[uint64]uint64{}
 	err := a.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketStreams).ForEach(func(_, data []byte) error {
+		return eachValue(tx, bucketStreams, nil, func(_, data []byte) error {
 			v, err := decodeStream(data)
 			floors[v.id] = v.confirmed
 			return err
@@ -176,7 +176,7 @@ func (a *Archive) rotateAged(streams map[uint64]bool) error {
 
 func (a *Archive) sourceOf(key []byte) (v sourceValue, err error) {
 	err = a.db.View(func(tx *bbolt.Tx) error {
-		v, err = decodeSourceValue(tx.Bucket(bucketSources).Get(key[:8]))
+		v, err = sourceOf(tx, key[:8])
 		return err
 	})
 	return v, err
@@ -211,8 +211,11 @@ func (a *Archive) fileOf(key []byte, st state) (string, error) {
 // setState changes the state of a segment that nobody writes to.
 func (a *Archive) setState(key []byte, from, to state) error {
 	return a.group.do(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketSegments)
-		v, err := decodeSegment(b.Get(key))
+		data, err := getValue(tx, bucketSegments, key)
+		if err != nil {
+			return err
+		}
+		v, err := decodeSegment(data)
 		if err != nil {
 			return err
 		}
@@ -220,6 +223,6 @@ func (a *Archive) setState(key []byte, from, to state) error {
 			return fmt.Errorf("segment is %s, not %s", v.state, from)
 		}
 		v.state = to
-		return b.Put(key, v.encode())
+		return putValue(tx, bucketSegments, key, v.encode())
 	})
 }

@@ -133,9 +133,9 @@ func (a *Archive) newPartition(stream string, created time.Time, epoch, start ui
 // one: its sequences say nothing about this archive (rule H3).
 func (a *Archive) streamValue(stream string, created time.Time) (v streamValue, err error) {
 	err = a.db.View(func(tx *bbolt.Tx) error {
-		data := tx.Bucket(bucketStreams).Get([]byte(stream))
-		if data == nil {
-			return nil
+		data, err := getValue(tx, bucketStreams, []byte(stream))
+		if err != nil || data == nil {
+			return err
 		}
 		v, err = decodeStream(data)
 		return err

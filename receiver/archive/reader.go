@@ -63,7 +63,7 @@ type Stream struct {
 // Streams lists the streams that the archive has committed something of.
 func (r *Reader) Streams() (streams []Stream, err error) {
 	err = r.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketStreams).ForEach(func(k, data []byte) error {
+		return eachValue(tx, bucketStreams, nil, func(k, data []byte) error {
 			v, err := decodeStream(data)
 			streams = append(streams, Stream{Name: string(k), Created: v.created, Confirmed: v.confirmed, Held: v.held})
 			return err
@@ -75,7 +75,7 @@ func (r *Reader) Streams() (streams []Stream, err error) {
 // Hosts lists the hosts of the archive, sorted.
 func (r *Reader) Hosts() (hosts []string, err error) {
 	err = r.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketHosts).ForEach(func(k, _ []byte) error {
+		return eachValue(tx, bucketHosts, nil, func(k, _ []byte) error {
 			hosts = append(hosts, string(k))
 			return nil
 		})
@@ -132,7 +132,7 @@ func (r *Reader) Sources(host string) iter.Seq2[Source, error] {
 
 func (r *Reader) source(id []byte) (s Source, err error) {
 	err = r.db.View(func(tx *bbolt.Tx) error {
-		v, err := decodeSourceValue(tx.Bucket(bucketSources).Get(id))
+		v, err := sourceOf(tx, id)
 		if err != nil {
 			return err
 		}

@@ -131,17 +131,13 @@ func (a *Archive) segmentsOf(host string) (segments []found, err error) {
 
 // eachSegment walks the segments whose keys begin with prefix.
 func eachSegment(tx *bbolt.Tx, prefix []byte, visit func(key []byte, v segmentValue) error) error {
-	c := tx.Bucket(bucketSegments).Cursor()
-	for k, data := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, data = c.Next() {
+	return eachValue(tx, bucketSegments, prefix, func(k, data []byte) error {
 		v, err := decodeSegment(data)
 		if err != nil {
 			return err
 		}
-		if err := visit(k, v); err != nil {
-			return err
-		}
-	}
-	return nil
+		return visit(k, v)
+	})
 }
 
 // recoverSegment finds the file of a segment and cuts it to its length. A process that was killed between a rename and the commit that says so has
@@ -198,14 +194,14 @@ func (f *found) lose(size int64) *Entry {
 
 func (f *found) store(tx *bbolt.Tx, damage *Entry) error {
 	if damage != nil {
-		if err := tx.Bucket(bucketLedger).Put(damage.ledgerKey(), damage.value()); err != nil {
+		if err := putValue(tx, bucketLedger, damage.ledgerKey(), damage.value()); err != nil {
 			return err
 		}
 	}
 	if f.value.length == 0 {
 		return tx.Bucket(bucketSegments).Delete(f.key)
 	}
-	return tx.Bucket(bucketSegments).Put(f.key, f.value.encode())
+	return putValue(tx, bucketSegments, f.key, f.value.encode())
 }
 
 // tree is what stands in a host's directory.

@@ -89,9 +89,9 @@ type piece struct {
 func (a *Archive) wayBack(stream string, r handover.Range) (*wayBack, error) {
 	w := &wayBack{stream: stream, r: r, old: map[string][]byte{}, hosts: map[string]bool{}}
 	err := a.db.View(func(tx *bbolt.Tx) error {
-		data := tx.Bucket(bucketStreams).Get([]byte(stream))
-		if data == nil {
-			return nil
+		data, err := getValue(tx, bucketStreams, []byte(stream))
+		if err != nil || data == nil {
+			return err
 		}
 		v, err := decodeStream(data)
 		if err != nil {
@@ -127,12 +127,14 @@ func (v *streamValue) heldIn(r handover.Range) (to uint64, err error) {
 
 // collect reads the undo records, newest first, so that the oldest value of a key wins.
 func (w *wayBack) collect(tx *bbolt.Tx, stream, to uint64) error {
-	c := tx.Bucket(bucketUndo).Cursor()
 	next := to
 	for next > w.r.After {
 		key := keyUints(stream, w.r.Epoch, next)
-		k, data := c.Seek(key)
-		if !bytes.Equal(k, key) {
+		data, err := getValue(tx, bucketUndo, key)
+		if err != nil {
+			return err
+		}
+		if data == nil {
 			return fmt.Errorf("the archive cannot go back behind %d: the floor was confirmed there, or no commit ended at %d", next, w.r.After)
 		}
 		u, err := decodeUndo(data)
@@ -174,9 +176,9 @@ func (w *wayBack) findPieces(tx *bbolt.Tx, a *Archive) error {
 }
 
 func (w *wayBack) findSegment(tx *bbolt.Tx, a *Archive, key, old []byte) error {
-	data := tx.Bucket(bucketSegments).Get(key)
-	if data == nil {
-		return nil // its file was lost
+	data, err := getValue(tx, bucketSegments, key)
+	if err != nil || data == nil { // its file was lost
+		return err
 	}
 	now, err := decodeSegment(data)
 	if err != nil {
@@ -188,7 +190,7 @@ func (w *wayBack) findSegment(tx *bbolt.Tx, a *Archive, key, old []byte) error {
 			return err
 		}
 	}
-	s, err := decodeSourceValue(tx.Bucket(bucketSources).Get(keyUints(keyUint(key, 0))))
+	s, err := sourceOf(tx, key[:8])
 	if err != nil || now.length <= before.length {
 		return err
 	}
@@ -202,7 +204,11 @@ func (w *wayBack) findSegment(tx *bbolt.Tx, a *Archive, key, old []byte) error {
 }
 
 func (w *wayBack) findQuarantined(tx *bbolt.Tx, key []byte) error {
-	e, err := decodeEntry(tx.Bucket(bucketLedger).Get(key))
+	data, err := getValue(tx, bucketLedger, key)
+	if err != nil {
+		return err
+	}
+	e, err := decodeEntry(data)
 	if err != nil || e.Reason != ReasonQuarantined {
 		return err
 	}
@@ -266,14 +272,13 @@ func (w *wayBack) apply(tx *bbolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		b := tx.Bucket(bucket)
 		if bytes.Equal(bucket, bucketSegments) {
-			old, err = shortened(old, b.Get(key))
+			old, err = shortened(tx, key, old)
 		}
 		if err == nil && old == nil {
-			err = b.Delete(key)
+			err = tx.Bucket(bucket).Delete(key)
 		} else if err == nil {
-			err = b.Put(key, old)
+			err = putValue(tx, bucket, key, old)
 		}
 		if err != nil {
 			return err
@@ -288,9 +293,10 @@ func (w *wayBack) apply(tx *bbolt.Tx) error {
 }
 
 // shortened is the segment as it stands now, with the length of before; nil when nothing is left of it.
-func shortened(old, now []byte) ([]byte, error) {
-	if old == nil || now == nil {
-		return nil, nil
+func shortened(tx *bbolt.Tx, key, old []byte) ([]byte, error) {
+	now, err := getValue(tx, bucketSegments, key)
+	if err != nil || old == nil || now == nil {
+		return nil, err
 	}
 	before, errBefore := decodeSegment(old)
 	v, errNow := decodeSegment(now)
@@ -302,12 +308,15 @@ func shortened(old, now []byte) ([]byte, error) {
 }
 
 func (w *wayBack) applyStream(tx *bbolt.Tx) error {
-	b := tx.Bucket(bucketStreams)
-	v, err := decodeStream(b.Get([]byte(w.stream)))
+	data, err := getValue(tx, bucketStreams, []byte(w.stream))
+	if err != nil {
+		return err
+	}
+	v, err := decodeStream(data)
 	if err != nil {
 		return err
 	}
 	i := slices.IndexFunc(v.held, func(h handover.Held) bool { return h.Epoch == w.r.Epoch })
 	v.held[i].To = w.r.After
-	return b.Put([]byte(w.stream), v.encode())
+	return putValue(tx, bucketStreams, []byte(w.stream), v.encode())
 }

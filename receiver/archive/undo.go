@@ -14,11 +14,13 @@ type undo struct {
 }
 
 // remember notes the value of a key. A value is never empty.
-func (u *undo) remember(tx *bbolt.Tx, bucket, key []byte) {
+func (u *undo) remember(tx *bbolt.Tx, bucket, key []byte) error {
 	e := encoder{}
 	e.bytes(bucket)
 	e.bytes(key)
-	u.old = append(u.old, pair{e.b, tx.Bucket(bucket).Get(key)})
+	value, err := getValue(tx, bucket, key)
+	u.old = append(u.old, pair{e.b, value})
+	return err
 }
 
 func (u *undo) encode() []byte {

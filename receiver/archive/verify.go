@@ -52,21 +52,43 @@ type verifier struct {
 	page int64 // bytes
 	high uint64
 	seen map[uint64]bool
+
+	bucket  []byte          // whose pages are being walked; nil: the root's
+	buckets map[string]bool // those found
+	version string
+	wrong   error // the first key or value that is not what was written, in a structure that is whole
 }
 
-// verify reads every page that belongs to the index. Its error wraps errDamaged or is that of the file system.
+// verify reads every page that belongs to the index, and checks the sum of every value. An index of another version is left to indexID once its structure is found
+// whole: what is said of it is its version then, not that it lacks sums. The error wraps errDamaged or is that of the file system.
 func verify(path string, size int64) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	v := &verifier{file: file, seen: map[uint64]bool{}}
+	v := &verifier{file: file, seen: map[uint64]bool{}, buckets: map[string]bool{}}
 	root, err := v.meta(size)
 	if err != nil {
 		return err
 	}
-	return v.walk(root, nil, nil)
+	if err := v.walk(root, nil, nil); err != nil {
+		return err
+	}
+	if v.version != indexVersion {
+		return nil
+	}
+	return v.content()
+}
+
+// content is the first complaint about keys and values. A bucket whose name has changed is missing, even if it was empty.
+func (v *verifier) content() error {
+	for _, name := range allBuckets {
+		if !v.buckets[string(name)] {
+			return damaged("it has no bucket %q", name)
+		}
+	}
+	return v.wrong
 }
 
 func damaged(format string, args ...any) error {
@@ -170,17 +192,33 @@ func (v *verifier) leaf(id uint64, p, low, high []byte) error {
 		return damaged("page %d is empty", id)
 	}
 	for _, e := range elements {
-		if e.bucket {
-			if err := v.bucket(id, e.value); err != nil {
-				return err
-			}
+		if e.bucket != (v.bucket == nil) {
+			return damaged("page %d has a bucket for a value, or a value for a bucket", id)
+		}
+		if !e.bucket {
+			v.value(e)
+		} else if err := v.enter(id, e.key, e.value); err != nil {
+			return err
 		}
 	}
 	return ordered(id, elements, low, high)
 }
 
-// bucket walks a bucket, which stands in its value where it is small.
-func (v *verifier) bucket(id uint64, value []byte) error {
+// value checks the sum of a value. The version has none.
+func (v *verifier) value(e element) {
+	if bytes.Equal(v.bucket, bucketMeta) && bytes.Equal(e.key, metaVersion) {
+		v.version = string(e.value)
+		return
+	}
+	if _, err := checkedValue(v.bucket, e.key, e.value); err != nil && v.wrong == nil {
+		v.wrong = err
+	}
+}
+
+// enter walks a bucket, which stands in its value where it is small.
+func (v *verifier) enter(id uint64, name, value []byte) error {
+	v.bucket, v.buckets[string(name)] = name, true
+	defer func() { v.bucket = nil }()
 	if len(value) < boltHead {
 		return damaged("page %d has a bucket without a head", id)
 	}
