@@ -103,6 +103,7 @@ func known(w wire.Welcome, chain checkpoint.Chain, remembered []tail.Generation)
 		}
 	}
 	for _, g := range hints {
+		g.Unopened = true
 		switch {
 		case !sameChain && w.Head == 0:
 			all = append(all, g)

@@ -11,6 +11,7 @@ type Generation struct {
 	Check    Check  // of the bytes before Offset; Len 0: unknown
 	Seen     int64  // biggest size ever seen of it; 0: unknown; only the checkpoint knows
 	Path     string // where the file stood when last seen; only the checkpoint knows
+	Unopened bool   // only the checkpoint knows of it: its Open is said again
 }
 
 // Chunk is a contiguous run of whole lines of one generation. Only a line

@@ -25,6 +25,7 @@ type body interface {
 type generation struct {
 	src    *source
 	number uint64   // 0 until its first byte is read
+	unsaid bool     // it has a number, but the chain holds no Open of it
 	id     Identity // as it was opened
 	inode  inode    // of the body; a copy's after copytruncate
 	path   string   // where the body stood when last seen
@@ -93,6 +94,9 @@ func (g *generation) peek() {
 	n, _ := g.body.ReadAt(p, 0)
 	g.glimpse = checkOf(p[:n])
 }
+
+// needsOpen reports whether an Open must come before anything else is said.
+func (g *generation) needsOpen() bool { return g.number == 0 || g.unsaid }
 
 func (g *generation) touch() {
 	if g.number != 0 && !g.changed {

@@ -153,8 +153,9 @@ func (s *source) bindUnread(rest []entry, now time.Time) []entry {
 
 // telling reports whether the content alone may say that the entry is the
 // generation: there must be enough of it, and more than a header that every file has.
+// Where nothing was acknowledged, the identity's first bytes are all there is.
 func (s *source) telling(g *generation, e entry) bool {
-	if g.number == 0 || g.guard.Len == 0 || max(g.id.HeadLen, g.glimpse.Len, g.guard.Len) < tellingHead {
+	if g.number == 0 || (g.guard.Len == 0 && g.read > 0) || max(g.id.HeadLen, g.glimpse.Len, g.guard.Len) < tellingHead {
 		return false
 	}
 	return e.path != s.path || g.id.Device != e.st.dev || g.read >= checkBytes

@@ -128,7 +128,7 @@ func (s *source) read(g *generation, b *Batch, lim Limits, final bool, now time.
 		s.refuse(g)
 		return 0
 	}
-	if g.number == 0 && b.mentions(s.path) {
+	if g.needsOpen() && b.mentions(s.path) {
 		return -1 // an Open says how long the one before is: it must be the first in its batch
 	}
 	room := lim.Bytes - len(b.Data)
@@ -146,7 +146,7 @@ func (s *source) read(g *generation, b *Batch, lim Limits, final bool, now time.
 	case n == 0:
 		return 0
 	}
-	if g.number == 0 {
+	if g.needsOpen() {
 		s.open(g, b, b.Data[len(b.Data)-n:])
 	}
 	b.chunk(Chunk{
@@ -178,13 +178,16 @@ func (s *source) refuse(g *generation) {
 
 // open numbers a generation and says what file it is.
 func (s *source) open(g *generation, b *Batch, head []byte) {
-	s.highest++
-	g.number = s.highest
-	head = head[:min(len(head), headBytes)]
-	g.id = Identity{Device: g.inode.dev, Inode: g.inode.ino, Birth: g.inode.birth, HeadLen: len(head), Head: checkOf(head).Sum}
-	if g.packed {
-		g.id.Birth = 0 // it is the packed file's, younger than the content
+	if g.number == 0 {
+		s.highest++
+		g.number = s.highest
+		head = head[:min(len(head), headBytes)]
+		g.id = Identity{Device: g.inode.dev, Inode: g.inode.ino, Birth: g.inode.birth, HeadLen: len(head), Head: checkOf(head).Sum}
+		if g.packed {
+			g.id.Birth = 0 // it is the packed file's, younger than the content
+		}
 	}
+	g.unsaid = false
 	b.open(Open{Source: s.path, Generation: g.number, Identity: g.id, Previous: s.previous(g.number)})
 	g.touch()
 }
@@ -207,7 +210,7 @@ func (s *source) giveUp(g *generation, b *Batch, lim Limits, now time.Time) (int
 		if b.mentions(s.path) || b.headers+openHeader(s.path)+missingHeader(s.path) > lim.HeaderBytes {
 			return 0, false
 		}
-		if g.number == 0 {
+		if g.needsOpen() {
 			s.open(g, b, nil)
 		}
 		b.missing(Missing{Source: s.path, Generation: g.number, From: g.read, To: to, Reason: g.reason})

@@ -100,7 +100,7 @@ func (s *source) release() []entry {
 // restore takes over one known generation. One that has not ended is sought.
 func (s *source) restore(k Generation, attended bool, now time.Time) {
 	g := &generation{
-		src: s, number: k.Number, id: k.Identity, path: k.Path,
+		src: s, number: k.Number, unsaid: k.Unopened, id: k.Identity, path: k.Path,
 		read: k.Offset, acked: k.Offset, scanned: k.Offset, size: k.Offset, seen: max(k.Seen, k.Offset),
 		length: k.Length, guard: k.Check, grew: now, attended: attended,
 	}

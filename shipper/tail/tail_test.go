@@ -3,6 +3,7 @@ package tail_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -188,5 +189,29 @@ func TestOnceIsDoneWhenADirectoryBecameAFile(t *testing.T) {
 	pump(t, tl, h, tl.Done)
 	if got := h.all(path) + h.all(filepath.Dir(path)); got != "one\nnow a file\n" {
 		t.Fatalf("got %q", got)
+	}
+}
+
+// A generation that was read and never acknowledged is known by its first bytes alone. When it is cut while the agent is down, its copy continues it.
+func TestCopyContinuesWhatWasNeverAcknowledged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	text := strings.Repeat("a line of the first file\n", 40)
+	write(t, path, text)
+	tl, h := start(t, config(path)), newHub(t)
+	var b tail.Batch
+	for b.Empty() {
+		must(t, tl.Fill(&b, limits))
+	}
+	known := []tail.Generation{{
+		Source: path, Number: b.Opens[0].Generation, Identity: b.Opens[0].Identity, Length: -1, Seen: int64(len(text)), Path: path, Unopened: true,
+	}}
+	must(t, tl.Close())
+	write(t, path+".1", text) // a copy
+	must(t, os.Truncate(path, 0))
+	write(t, path, "another\n")
+	tl = start(t, config(path), known...)
+	expect(t, tl, h, path, text+"another\n")
+	if h.missing() != 0 || len(h.gens[path]) != 2 {
+		t.Fatalf("%d bytes are missing of %d generations, want none of two", h.missing(), len(h.gens[path]))
 	}
 }
