@@ -106,6 +106,11 @@ func (t *tenure) reconcile(record handover.Record, info *jetstream.StreamInfo) e
 	if err != nil {
 		return err
 	}
+	for _, lacking := range plan.ReadAgain {
+		if lacking.Epoch < record.Epoch {
+			t.log.Error("the archive lacks what it held in an earlier epoch: an old backup was restored; bring a newer one", "epoch", lacking.Epoch, "after", lacking.After, "to", lacking.To)
+		}
+	}
 	if len(plan.SetAside) > 0 {
 		t.log.Warn("setting aside what another archive holds", "ranges", plan.SetAside)
 	}

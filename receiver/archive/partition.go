@@ -296,13 +296,6 @@ func (p *Partition) whole() bool {
 	return p.healTo == 0
 }
 
-// Skip says that no message up to sequence is left to append: the stream has purged them.
-func (p *Partition) Skip(sequence uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.appended = max(p.appended, sequence)
-}
-
 // Table is the table of a host as of everything appended so far. It may be published once the floor has passed its Sequence.
 func (p *Partition) Table(host string) wire.Table {
 	p.mu.Lock()
