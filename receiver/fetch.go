@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -41,9 +40,7 @@ type delivery struct {
 // message is the delivery as the archive takes it.
 func (d *delivery) message() archive.Message {
 	m := archive.Message{Host: d.host, Sequence: d.sequence, Batch: *d.batch, Raw: d.raw, Header: d.header, Payload: d.payload}
-	if expected, err := strconv.ParseUint(d.header.Get(wire.HeaderExpected), 10, 64); err == nil {
-		m.Expected, m.HasExpected = expected, true
-	}
+	m.Expected, m.HasExpected = wire.Expectation(d.header)
 	return m
 }
 
