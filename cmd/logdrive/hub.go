@@ -26,7 +26,7 @@ func runHub(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	hub, err := newHub(c, p)
+	hub, err := newHub(c, p, c.String("store"))
 	if err != nil {
 		return err
 	}
@@ -37,10 +37,10 @@ func runHub(c *cli.Context) error {
 	return group.Wait()
 }
 
-// newHub makes a hub node as the flags say.
-func newHub(c *cli.Context, p *process) (*cluster.Hub, error) {
+// newHub makes a hub node in the store directory, as the flags say. Those that a command does not have stay at their defaults.
+func newHub(c *cli.Context, p *process, store string) (*cluster.Hub, error) {
 	cfg := cluster.DefaultHubConfig()
-	cfg.Name, cfg.StoreDir, cfg.Listen, cfg.LeafListen = c.String("name"), c.String("store"), c.String("listen"), c.String("leaf-listen")
+	cfg.Name, cfg.StoreDir, cfg.Listen, cfg.LeafListen = c.String("name"), store, c.String("listen"), c.String("leaf-listen")
 	cfg.Partitions, cfg.Logger = c.Int("partitions"), p.log
 	var err error
 	if cfg.StreamBytes, err = size(c, "stream-size"); err != nil {

@@ -39,7 +39,7 @@ func runReceiver(c *cli.Context) error {
 	if c.String("hub") != "" {
 		return receiveFrom(c, p)
 	}
-	hub, err := newHub(c, p)
+	hub, err := newHub(c, p, c.String("store"))
 	if err != nil {
 		return err
 	}

@@ -45,23 +45,12 @@ func runUp(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	hub, err := upHub(c, p, filepath.Join(state, "hub"))
+	hub, err := newHub(c, p, filepath.Join(state, "hub"))
 	if err != nil {
 		return err
 	}
 	u := up{c: c, p: p, hub: hub, state: state, paths: paths}
 	return u.run(c.Context)
-}
-
-func upHub(c *cli.Context, p *process, store string) (*cluster.Hub, error) {
-	cfg := cluster.DefaultHubConfig()
-	cfg.StoreDir, cfg.Listen, cfg.LeafListen = store, c.String("listen"), c.String("leaf-listen")
-	cfg.Partitions, cfg.Logger = c.Int("partitions"), p.log
-	var err error
-	if cfg.StreamBytes, err = size(c, "stream-size"); err != nil {
-		return nil, err
-	}
-	return cluster.NewHub(cfg)
 }
 
 // up joins the three parts in one process. They end in the order of the bytes: first the agent, then the receiver, then the hub.
