@@ -185,6 +185,9 @@ func TestFloorNeverGoesBack(t *testing.T) {
 	if _, err := released.Advance(10); err == nil {
 		t.Error("a released record advanced")
 	}
+	if r := released.Resume(); r.Released || r.Epoch != 1 || r.Floor != 9 || len(r.Epochs) != 1 {
+		t.Errorf("resumed: %+v", r)
+	}
 	next := released.TakeOver("B")
 	if next.Released || next.Epoch != 2 || next.Owner != "B" || next.Floor != 9 || next.Bound(1) != 9 || next.Bound(2) != math.MaxUint64 {
 		t.Errorf("got %+v", next)

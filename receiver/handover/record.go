@@ -55,6 +55,13 @@ func (r Record) Release(floor uint64) (Record, error) {
 	return r, nil
 }
 
+// Resume is the record of an owner that goes on after its own release: nobody took over in between, so its epoch does not end. Restarts would otherwise
+// make the history longer and longer.
+func (r Record) Resume() Record {
+	r.Released = false
+	return r
+}
+
 // Bound is the highest sequence that counts when it was committed under epoch: the lowest start of any later epoch. The latest start alone would
 // not do: an intermediate owner may have archived what lies between two starts.
 func (r Record) Bound(epoch uint64) uint64 {

@@ -64,6 +64,7 @@ type write struct {
 	revision int // expected
 	record   handover.Record
 	takeOver bool
+	release  bool
 }
 
 // world is one partition: its stream, its record, and the archives that want it. It follows model/main.go, without the agent.
@@ -101,7 +102,7 @@ func (w *world) last() uint64 { return uint64(len(w.messages) - 1) }
 // step does one thing that can happen.
 func (w *world) step(choose func(n int) int) {
 	n := &w.nodes[choose(len(w.nodes))]
-	switch choose(12) {
+	switch choose(13) {
 	case 0:
 		from := w.messages[w.last()].to
 		w.messages = append(w.messages, message{from, from + 1 + choose(2)})
@@ -134,6 +135,8 @@ func (w *world) step(choose func(n int) int) {
 		default:
 			w.first = max(w.first, w.record.Floor) // the head is kept
 		}
+	case 12:
+		w.sendRelease(n)
 	}
 }
 
@@ -169,7 +172,7 @@ func (w *world) sync(n *node) {
 			w.readAgain(n, r)
 		}
 	}
-	if w.record.Epoch > 0 && w.record.Owner == n.id {
+	if w.record.Epoch > 0 && w.record.Owner == n.id && !w.record.Released {
 		w.own(n, w.record, plan.Next)
 	}
 }
@@ -270,10 +273,27 @@ func (w *world) sendTakeOver(n *node) {
 		return
 	}
 	r := n.record.TakeOver(n.id)
+	if n.record.Owner == n.id && n.record.Released {
+		r = n.record.Resume()
+	}
 	w.send(n, r, true)
 	if !w.rules.confirm {
 		w.own(n, r, r.Floor+1)
 	}
+}
+
+// sendRelease ends an epoch with everything committed; what was fetched and not committed is forgotten.
+func (w *world) sendRelease(n *node) {
+	if !n.up || !n.owns || n.waiting {
+		return
+	}
+	r, err := n.record.Release(max(n.committed[n.epoch], n.record.Floor))
+	if err != nil {
+		return
+	}
+	n.owns, n.fetched = false, nil
+	w.send(n, r, false)
+	w.flying[len(w.flying)-1].release = true
 }
 
 func (w *world) send(n *node, r handover.Record, takeOver bool) {
@@ -299,7 +319,7 @@ func (w *world) land(i int, answered bool) {
 	switch {
 	case !answered && (w.rules.confirm || !f.takeOver), answered && !ok:
 		n.stop() // outcome unknown or refused: read the record again
-	case answered && f.takeOver:
+	case answered && (f.takeOver || f.release):
 		w.sync(n)
 	case answered:
 		n.record, n.revision = f.record, w.revision
@@ -310,10 +330,6 @@ func (w *world) land(i int, answered bool) {
 func (w *world) settle() string {
 	w = w.clone()
 	w.flying = nil
-	if w.record.Epoch == 0 {
-		w.record = w.record.TakeOver(w.nodes[0].id)
-		w.revision++
-	}
 	var owner *node
 	for i := range w.nodes {
 		n := &w.nodes[i]
@@ -322,6 +338,12 @@ func (w *world) settle() string {
 		if n.owns {
 			owner = n
 		}
+	}
+	if owner == nil { // nobody owned it yet, or it is released
+		owner = &w.nodes[0]
+		w.record = w.record.TakeOver(owner.id)
+		w.revision++
+		w.sync(owner)
 	}
 	for w.fetch(owner) {
 		w.commit(owner)
