@@ -26,8 +26,8 @@ type Config struct {
 
 	AckTimeout       time.Duration // after which a publish or hello is tried again the first time; doubling
 	MaxAckTimeout    time.Duration // longest wait for an answer
-	Pace             time.Duration // a batch smaller than PaceBytes leaves no sooner after the one before
-	PaceBytes        int           // raw
+	Pace             time.Duration // a batch leaves no sooner after the one before, unless files are busy
+	PaceBytes        int           // raw bytes a Pace above which they are
 	RetryMin         time.Duration // first pause after a refusal, doubling with jitter
 	RetryMax         time.Duration // longest pause
 	ConflictPatience time.Duration // how long another agent of this host may be seen before that is an error
@@ -49,8 +49,8 @@ func DefaultConfig() Config {
 		Encoders:         2,
 		AckTimeout:       time.Second, // a leaf that has just been linked may lose an answer: the hub does not know its inboxes yet
 		MaxAckTimeout:    10 * time.Second,
-		Pace:             8 * time.Millisecond,
-		PaceBytes:        16 << 10,
+		Pace:             12 * time.Millisecond,
+		PaceBytes:        36 << 10,
 		RetryMin:         50 * time.Millisecond,
 		RetryMax:         2 * time.Second,
 		ConflictPatience: 30 * time.Second,

@@ -162,17 +162,11 @@ func (st *stretch) fill() error {
 			st.dispatch()
 		}
 	}
-	if st.outstanding == 0 && st.filling != nil && !st.filling.tail.Empty() && !st.paced() {
+	if st.outstanding == 0 && st.filling != nil && !st.filling.tail.Empty() && !st.cfg.paced(len(st.filling.tail.Data), time.Since(st.left)) {
 		st.dispatch()
 		return st.fill()
 	}
 	return nil
-}
-
-// paced holds a small batch back if one has just left: a busy file is read every few milliseconds, and a message for each few lines would cost more than it is worth. A
-// line that comes after a pause leaves at once.
-func (st *stretch) paced() bool {
-	return !st.cfg.Once && len(st.filling.tail.Data) < st.cfg.PaceBytes && time.Since(st.left) < st.cfg.Pace
 }
 
 func (st *stretch) take() bool {
