@@ -73,7 +73,8 @@ func (s *source) openAll(rest []entry) ([]entry, error) {
 			if s.needless(e) {
 				continue
 			}
-			if !s.tailer.shed() {
+			// Who holds a file lets it go when it has read the next: it may have one more, or all wait for each other.
+			if !s.tailer.shed() && !s.holds() {
 				return nil, errFull
 			}
 			e.held, e.st, e.err = s.openEntry(e)
@@ -122,6 +123,12 @@ func (s *source) reads(e entry) (is bool) {
 	if o := s.tailer.owners[e.st.inode()]; o != nil {
 		o.each(check)
 	}
+	return is
+}
+
+// holds reports whether a file is open for the source.
+func (s *source) holds() (is bool) {
+	s.each(func(g *generation) { is = is || g.body != nil })
 	return is
 }
 

@@ -90,6 +90,9 @@ func (s *source) look(now time.Time) {
 	if g != nil && (err != nil || g.inode != st.inode()) {
 		s.lookHeld(g, now)
 		g = s.newest()
+		if err == nil || isGone(err) {
+			s.lookForClosed(g, now)
+		}
 	}
 	if err != nil {
 		s.lookedInVain(err, now)
@@ -155,6 +158,22 @@ func (s *source) lookHeld(g *generation, now time.Time) {
 	}
 }
 
+// lookForClosed seeks a generation that was closed because it was idle, and whose path leads elsewhere by now: it may have grown since,
+// and its successor waits for it.
+func (s *source) lookForClosed(g *generation, now time.Time) {
+	if g.body != nil || !g.sought.IsZero() {
+		return
+	}
+	g.attended = s.attends(g, now)
+	g.sought, g.reason = now, ReasonDeleted
+	s.wantScan()
+}
+
+// attends reports whether the generation was looked at, or watched, until now.
+func (s *source) attends(g *generation, now time.Time) bool {
+	return s.watched || now.Sub(g.seenAt) < retry+s.tailer.period()
+}
+
 // reopen opens an idle generation that has grown. If another file took its
 // place meanwhile the scan finds out.
 func (s *source) reopen(g *generation, now time.Time) {
@@ -193,7 +212,7 @@ func (s *source) overwritten(g *generation, now time.Time) {
 		}
 	}
 	g.sought, g.reason = now, ReasonTruncated
-	g.attended = s.watched || now.Sub(g.seenAt) < retry+s.tailer.period()
+	g.attended = s.attends(g, now)
 	s.queue = append(s.queue, next)
 	s.wantScan()
 	s.tailer.log.Info("source was truncated", "source", s.path, "generation", g.number, "offset", g.read, "seen", g.seen)
