@@ -63,8 +63,6 @@ func (a *appender) run(ctx, inner context.Context, in <-chan *delivery, out chan
 			}
 		case handed <- a.ready:
 			a.ready = nil
-		case hosts := <-a.wanted:
-			a.snapshot(hosts)
 		case <-tick.C:
 		case <-tables.C: // of hosts that are quiet now
 			a.collectTables()
@@ -170,12 +168,13 @@ func (a *appender) healed(ctx context.Context) error {
 		return fmt.Errorf("list tables: %w", err)
 	}
 	defer keys.Stop()
+	hosts := newTables(a.bucket, a.layout.Stream(a.number))
 	for key := range keys.Keys() {
 		host, err := wire.HostOfTable(key)
 		if err != nil {
 			continue
 		}
-		table, _, err := a.readTable(ctx, host)
+		table, _, err := hosts.read(ctx, host)
 		if err != nil {
 			return err
 		}
@@ -201,9 +200,13 @@ func (a *appender) learn(ctx context.Context, host string) error {
 	if a.partition.Knows(host) {
 		return nil
 	}
-	table, err := a.tableAt(ctx, host, a.began)
+	subject := wire.PartSubject(a.layout.Number, a.number, host)
+	table, err := newTables(a.bucket, a.layout.Stream(a.number)).at(ctx, a.stream, subject, host, a.began)
 	if err != nil {
 		return err
+	}
+	if table.Sequence > a.began {
+		return a.partition.AdoptUnknown(host)
 	}
 	return a.partition.Adopt(host, table)
 }

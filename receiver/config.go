@@ -24,7 +24,9 @@ type Config struct {
 	HighWater    float64       // share of a stream's size above which archived messages are purged, whatever their age
 	KeepEvery    time.Duration // between looks at the streams
 
-	MemberTTL  time.Duration // how long a receiver that died counts as alive
+	Name       string        // what people call this receiver
+	Zone       string        // where it runs; "" = not said
+	Lease      time.Duration // how long a receiver that died counts as alive, and as coordinator; the first of a fleet decides
 	RetryMin   time.Duration // first pause after a fault, doubling
 	RetryMax   time.Duration // longest pause
 	StuckAfter time.Duration // a fault that lasts this long makes the receiver not ready
@@ -48,7 +50,7 @@ func DefaultConfig() Config {
 		Lookback:      24 * time.Hour,
 		HighWater:     0.7,
 		KeepEvery:     time.Second,
-		MemberTTL:     3 * time.Second,
+		Lease:         2 * time.Second,
 		RetryMin:      100 * time.Millisecond,
 		RetryMax:      5 * time.Second,
 		StuckAfter:    10 * time.Second,
@@ -63,7 +65,7 @@ func (c Config) Validate() error {
 	if c.CommitBytes <= 0 || c.FloorBytes <= 0 || c.MaxUncommited < c.CommitBytes || c.PullBytes <= 0 {
 		errs = append(errs, errors.New("commit, floor and pull bytes: must be positive"))
 	}
-	for _, d := range []time.Duration{c.CommitEvery, c.FloorEvery, c.TableEvery, c.KeepEvery, c.MemberTTL, c.RetryMin, c.RetryMax, c.DrainTime} {
+	for _, d := range []time.Duration{c.CommitEvery, c.FloorEvery, c.TableEvery, c.KeepEvery, c.Lease, c.RetryMin, c.RetryMax, c.DrainTime} {
 		if d <= 0 {
 			errs = append(errs, errors.New("times: must be positive"))
 			break

@@ -1,39 +1,47 @@
 package receiver
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// memberBucket holds a key for each archive whose receiver is alive; keys end by the bucket's TTL.
-const memberBucket = "LOGDRIVE_MEMBERS"
-
 // ErrTwin says that another process runs with a copy of this archive.
 var ErrTwin = errors.New("another receiver runs with a copy of this archive; stop it, or give this one an archive directory of its own")
 
-// members tells which archives have a living receiver. It decides only who may try to take over a partition; the record's compare-and-set decides who does.
-type members struct {
-	bucket   jetstream.KeyValue
-	id       string // of the own archive
-	ttl      time.Duration
-	session  []byte // of this process: the own key's value
-	revision uint64 // of the own key
+// Member is what a receiver says of itself, under its archive's id, as long as it lives.
+type Member struct {
+	ID      string `json:"id"`                // of its archive
+	Name    string `json:"name,omitempty"`    // for people
+	Zone    string `json:"zone,omitempty"`    // where it runs
+	Session string `json:"session"`           // of its process
+	Healing []int  `json:"healing,omitempty"` // partitions it reads again into a restored archive: nothing of them may be purged
 }
 
-func openMembers(ctx context.Context, js jetstream.JetStream, id string, ttl time.Duration) (*members, error) {
-	bucket, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: memberBucket, Description: "archives whose receiver is alive", TTL: ttl, History: 1, MaxBytes: 1 << 20,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", memberBucket, err)
-	}
-	return &members{bucket: bucket, id: id, ttl: ttl, session: []byte(rand.Text())}, nil
+// membership keeps the key of this process. It tells others that they may not take over; the record's compare-and-set decides who owns.
+type membership struct {
+	bucket   jetstream.KeyValue
+	ttl      time.Duration
+	member   Member // run's, once it runs
+	revision uint64 // of the key
+	changes  chan saying
+}
+
+// saying is something that the member wants to say from now on, and where to say that it is said.
+type saying struct {
+	apply func(*Member) bool // false: it is said already
+	said  chan error
+}
+
+func newMembership(bucket jetstream.KeyValue, ttl time.Duration, m Member) *membership {
+	m.Session = rand.Text()
+	return &membership{bucket: bucket, ttl: ttl, member: m, changes: make(chan saying)}
 }
 
 // joinTries is how often the own key must have been renewed by someone else while this process looked on. Once may be a late word of the process before, or
@@ -42,7 +50,7 @@ const joinTries = 3
 
 // join makes the own key (rule R10). One that stands already is left from this archive's process before, or a copy of the archive renews it: that shows
 // within half a TTL.
-func (m *members) join(ctx context.Context) error {
+func (m *membership) join(ctx context.Context) error {
 	for range joinTries {
 		err := m.tryJoin(ctx)
 		if err == nil || !isAPI(err, codeWrongLastSequence) && !errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -52,8 +60,8 @@ func (m *members) join(ctx context.Context) error {
 	return ErrTwin
 }
 
-func (m *members) tryJoin(ctx context.Context) error {
-	revision, err := m.bucket.Create(ctx, m.id, m.session)
+func (m *membership) tryJoin(ctx context.Context) error {
+	revision, err := m.bucket.Create(ctx, m.member.ID, m.value())
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		revision, err = m.inherit(ctx)
 	}
@@ -65,20 +73,28 @@ func (m *members) tryJoin(ctx context.Context) error {
 }
 
 // inherit writes the key that stands, unless someone renews it.
-func (m *members) inherit(ctx context.Context) (uint64, error) {
-	before, err := m.bucket.Get(ctx, m.id)
+func (m *membership) inherit(ctx context.Context) (uint64, error) {
+	before, err := m.bucket.Get(ctx, m.member.ID)
 	if err != nil {
 		return 0, err
 	}
 	if err := pause(ctx, m.ttl/2); err != nil {
 		return 0, err
 	}
-	return m.bucket.Update(ctx, m.id, m.session, before.Revision())
+	return m.bucket.Update(ctx, m.member.ID, m.value(), before.Revision())
+}
+
+func (m *membership) value() []byte {
+	data, err := json.Marshal(m.member)
+	if err != nil {
+		panic(err) // a struct of strings and numbers
+	}
+	return data
 }
 
 // run keeps the own key until ctx ends, and takes it away then. It returns ErrTwin when another process writes it.
-func (m *members) run(ctx context.Context) error {
-	tick := time.NewTicker(m.ttl / 3)
+func (m *membership) run(ctx context.Context) error {
+	tick := time.NewTicker(m.ttl / renewals)
 	defer tick.Stop()
 	for {
 		select {
@@ -88,53 +104,81 @@ func (m *members) run(ctx context.Context) error {
 			if err := m.renew(ctx); errors.Is(err, ErrTwin) {
 				return err
 			}
+		case c := <-m.changes:
+			var err error
+			if c.apply(&m.member) {
+				err = m.renew(ctx)
+			}
+			c.said <- err
 		}
 	}
 }
 
+// renewals is how often a key is renewed within its TTL.
+const renewals = 4
+
 // renew writes the own key again. Without an answer the key may end, and then another receiver may take over: its compare-and-set stops this one.
-func (m *members) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, m.ttl/3)
+func (m *membership) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, m.ttl/2)
 	defer cancel()
-	revision, err := m.bucket.Update(ctx, m.id, m.session, m.revision)
+	revision, err := m.bucket.Update(ctx, m.member.ID, m.value(), m.revision)
 	if err == nil {
 		m.revision = revision
 		return nil
 	}
-	entry, getErr := m.bucket.Get(ctx, m.id)
+	entry, getErr := m.bucket.Get(ctx, m.member.ID)
 	switch {
 	case errors.Is(getErr, jetstream.ErrKeyNotFound):
-		if revision, err = m.bucket.Create(ctx, m.id, m.session); err == nil {
+		if revision, err = m.bucket.Create(ctx, m.member.ID, m.value()); err == nil {
 			m.revision = revision
 		}
 		return err
 	case getErr != nil:
 		return getErr
-	case !bytes.Equal(entry.Value(), m.session):
+	case !m.owns(entry.Value()):
 		return ErrTwin
 	}
 	m.revision = entry.Revision() // an own renewal landed, and its answer was lost
 	return nil
 }
 
-func (m *members) leave(ctx context.Context) error {
+// owns reports whether a key's value is of this process.
+func (m *membership) owns(value []byte) bool {
+	var other Member
+	return json.Unmarshal(value, &other) == nil && other.Session == m.member.Session
+}
+
+// heals says, from now on, whether a partition is read again into the archive. It returns when the hub knows.
+func (m *membership) heals(ctx context.Context, partition int, yes bool) error {
+	c := saying{said: make(chan error, 1), apply: func(m *Member) bool {
+		if !yes && !slices.Contains(m.Healing, partition) {
+			return false
+		}
+		m.Healing = slices.DeleteFunc(slices.Clone(m.Healing), func(p int) bool { return p == partition })
+		if yes {
+			m.Healing = append(m.Healing, partition)
+		}
+		return true
+	}}
+	select {
+	case m.changes <- c:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-c.said:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *membership) leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.ttl)
 	defer cancel()
-	err := m.bucket.Delete(ctx, m.id, jetstream.LastRevision(m.revision))
+	err := m.bucket.Delete(ctx, m.member.ID, jetstream.LastRevision(m.revision))
 	if err != nil && !isAPI(err, codeWrongLastSequence) { // then a renewal landed whose answer was lost: the key ends by itself
 		return fmt.Errorf("leave the members: %w", err)
 	}
 	return nil
-}
-
-// alive reports whether the receiver of the archive has a key.
-func (m *members) alive(ctx context.Context, id string) (bool, error) {
-	_, err := m.bucket.Get(ctx, id)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for member %s: %w", id, err)
-	}
-	return true, nil
 }

@@ -3,6 +3,7 @@ package receiver_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ const memberTTL = 2 * time.Second
 // memberKey runs a receiver once, so that its bucket exists, and gives that and the archive's key in it.
 func memberKey(t *testing.T, hub *clustertest.Hub, dir string) (jetstream.KeyValue, string) {
 	t.Helper()
-	r := start(t, hub, dir, func(c *receiver.Config) { c.MemberTTL = memberTTL })
+	r := start(t, hub, dir, func(c *receiver.Config) { c.Lease = memberTTL })
 	js, err := jetstream.New(hub.Receiver(t))
 	if err != nil {
 		t.Fatal(err)
@@ -26,10 +27,11 @@ func memberKey(t *testing.T, hub *clustertest.Hub, dir string) (jetstream.KeyVal
 	var bucket jetstream.KeyValue
 	var keys []string
 	clustertest.Until(t, "the receiver is a member", func() bool {
-		if bucket, err = js.KeyValue(context.Background(), "LOGDRIVE_MEMBERS"); err != nil {
+		if bucket, err = js.KeyValue(context.Background(), "LOGDRIVE_LEASES"); err != nil {
 			return false
 		}
 		keys, err = bucket.Keys(context.Background())
+		keys = slices.DeleteFunc(keys, func(key string) bool { return key == "coordinator" })
 		return err == nil && len(keys) == 1
 	})
 	r.stop(t)
@@ -44,7 +46,7 @@ func TestKeyOfAKilledReceiverIsNoTwin(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(memberTTL * 7 / 10) // not half of the TTL is left
-	r := start(t, hub, dir, func(c *receiver.Config) { c.MemberTTL = memberTTL })
+	r := start(t, hub, dir, func(c *receiver.Config) { c.Lease = memberTTL })
 	clustertest.Until(t, "the receiver is ready", func() bool { return r.Ready() == nil })
 }
 
@@ -69,7 +71,7 @@ func TestTwin(t *testing.T) {
 		_, err := bucket.Get(context.Background(), key)
 		return err == nil
 	})
-	r := start(t, hub, dir, func(c *receiver.Config) { c.MemberTTL = memberTTL })
+	r := start(t, hub, dir, func(c *receiver.Config) { c.Lease = memberTTL })
 	select {
 	case err := <-r.done:
 		r.done <- nil

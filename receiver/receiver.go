@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/logdrive/logdrive/cluster/wire"
+	"github.com/logdrive/logdrive/election"
 	"github.com/logdrive/logdrive/receiver/archive"
 )
 
@@ -24,11 +25,15 @@ type Receiver struct {
 	metrics *metrics
 
 	// What follows is set by Run before the partitions start, and not changed by them.
-	bucket  jetstream.KeyValue
-	layout  wire.Layout
-	members *members
-	healths []*health
-	joined  chan struct{} // closed when the above is set
+	bucket     jetstream.KeyValue
+	layout     wire.Layout
+	leases     jetstream.KeyValue
+	lease      time.Duration
+	membership *membership
+	roster     *roster
+	wishes     *wishes
+	healths    []*health
+	joined     chan struct{} // closed when the above is set
 }
 
 // New joins a connection to the hub's account for receivers with an archive. Both belong to the Receiver until Run returns.
@@ -60,13 +65,22 @@ func (r *Receiver) Run(ctx context.Context) error {
 	membership, leave := context.WithCancel(context.WithoutCancel(ctx))
 	defer leave()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return r.members.run(membership) })
+	group.Go(func() error { return r.membership.run(membership) })
+	group.Go(func() error { return r.roster.run(ctx) })
+	group.Go(func() error { return r.wishes.run(ctx) })
+	group.Go(func() error { return r.campaign(ctx) })
 	group.Go(func() error { return r.archive.Janitor(ctx) })
 	group.Go(func() error {
 		defer leave()
 		return r.ownAll(ctx)
 	})
 	return group.Wait()
+}
+
+// campaign stands for coordinator until ctx ends.
+func (r *Receiver) campaign(ctx context.Context) error {
+	cfg := election.Config{ID: r.archive.ID(), TTL: r.lease, Logger: r.cfg.Logger}
+	return election.Run(ctx, r.leases, coordinatorKey, cfg, r.coordinate)
 }
 
 // ownAll works on every partition. Each waits out its own faults, so that one that is stuck does not stop the others.
@@ -86,8 +100,11 @@ func (r *Receiver) keepOwning(ctx context.Context, p int, h *health) {
 	for ctx.Err() == nil {
 		start := time.Now()
 		err := r.own(ctx, p, h)
-		if ctx.Err() != nil {
-			if err != nil {
+		switch {
+		case err == nil:
+			continue
+		case ctx.Err() != nil:
+			if !errors.Is(err, context.Canceled) {
 				r.cfg.Logger.Warn("last commit of the partition is not complete; it is read again at the next start", "partition", p, "err", err)
 			}
 			return
@@ -97,9 +114,7 @@ func (r *Receiver) keepOwning(ctx context.Context, p int, h *health) {
 		}
 		h.fault(fmt.Errorf("partition %d: %w", p, err))
 		r.cfg.Logger.Warn("partition stopped; trying again", "partition", p, "err", err)
-		if wait.sleep(ctx) != nil {
-			return
-		}
+		_ = wait.sleep(ctx)
 	}
 }
 
@@ -129,12 +144,16 @@ func (r *Receiver) tryJoin(ctx context.Context) (err error) {
 	if err := json.Unmarshal(entry.Value(), &r.layout); err != nil {
 		return fmt.Errorf("read the layout: %w", err)
 	}
-	if r.members, err = openMembers(ctx, r.js, r.archive.ID(), r.cfg.MemberTTL); err != nil {
+	if r.leases, r.lease, err = openLeases(ctx, r.js, r.cfg.Lease, r.cfg.Logger); err != nil {
 		return err
 	}
-	if err := r.members.join(ctx); err != nil {
+	self := Member{ID: r.archive.ID(), Name: r.cfg.Name, Zone: r.cfg.Zone}
+	r.membership = newMembership(r.leases, r.lease, self)
+	if err := r.membership.join(ctx); err != nil {
 		return err
 	}
+	r.roster = newRoster(r.leases, self.ID, r.lease, r.cfg.Logger)
+	r.wishes = newWishes(r.bucket, wire.WishesKey(r.layout.Number), r.cfg.Logger)
 	for range r.layout.Partitions {
 		r.healths = append(r.healths, newHealth())
 	}

@@ -20,10 +20,8 @@ const headRoom = 4 << 20
 // shrinkHeads makes room in a stream that is full of heads alone, which no purge may touch: with many hosts and a small stream nothing could be published any
 // more. Each archived head is followed by a marker, which is the head from then on, and goes. The agent of that host finds the chain one link further at its
 // next publish, and says hello.
-//
-// It returns the hosts whose tables do not cover their heads yet.
-func (k *keeper) shrinkHeads(ctx context.Context, subjects map[string]uint64) (lagging []string, err error) {
-	shrunk := 0
+func (k *keeper) shrinkHeads(ctx context.Context, subjects map[string]uint64) error {
+	shrunk, lagging := 0, 0
 	for subject := range subjects {
 		host, err := wire.HostOfPart(subject)
 		if err != nil {
@@ -32,33 +30,35 @@ func (k *keeper) shrinkHeads(ctx context.Context, subjects map[string]uint64) (l
 		err = k.shrinkHead(ctx, host, subject)
 		if isAPI(err, codeStreamFull) {
 			if err := k.widen(ctx); err != nil {
-				return lagging, err
+				return err
 			}
 			err = k.shrinkHead(ctx, host, subject)
 		}
 		switch {
 		case errors.Is(err, errNotCovered):
-			lagging = append(lagging, host)
+			lagging++
 		case err != nil:
-			return lagging, err
+			return err
 		default:
 			shrunk++
 		}
 	}
-	k.log.Info("stream was full of heads", "shrunk", shrunk, "lagging", len(lagging))
-	return lagging, nil
+	k.cfg.Logger.Info("stream was full of heads", "partition", k.number, "shrunk", shrunk, "lagging", lagging)
+	return nil
 }
 
-// errNotCovered says that a host's table does not cover its head.
-var errNotCovered = errors.New("the table does not cover the head")
+// errNotCovered says that the floor has not passed a host's head.
+var errNotCovered = errors.New("the head is not archived yet")
 
 // shrinkHead puts a marker behind the head of a host, unless it is one already. The expectation asks whether the table covers the head.
 func (k *keeper) shrinkHead(ctx context.Context, host, subject string) error {
-	table, revision, err := k.readTable(ctx, host)
+	table, err := k.tables.at(ctx, k.stream, subject, host, k.floor)
+	if err == nil {
+		err = k.tables.write(ctx, host, table)
+	}
 	if err != nil {
 		return err
 	}
-	k.tables[host] = tableState{revision, table.Sequence}
 	if k.markers[host] >= table.Sequence && table.Sequence != 0 {
 		return nil
 	}

@@ -19,11 +19,14 @@ import (
 // errOwned says that a living receiver owns the partition.
 var errOwned = errors.New("another receiver owns the partition")
 
+// errUnwanted ends a tenure whose partition shall be another's.
+var errUnwanted = errors.New("the coordinator wants another owner")
+
 // errStopped ends the goroutines of a tenure when the last commit is made.
 var errStopped = errors.New("stopped")
 
 // tenure is this process's ownership of one partition, from reading the record to the first fault or the end. It has one goroutine each to fetch, to
-// append, to commit and to keep the stream in shape; each owns its own state, and they hand deliveries, groups and tables on.
+// append, to commit and to write tables; each owns its own state, and they hand deliveries, groups and tables on.
 type tenure struct {
 	*Receiver
 	number    int    // of the partition
@@ -34,33 +37,94 @@ type tenure struct {
 	partition *archive.Partition
 	health    *health
 	healTo    uint64           // floor below which a restored archive is read again; 0: it is whole. The appender's, once it runs
-	keeping   chan []hostTable // from the committer to the keeper
-	wanted    chan []string    // hosts whose tables the keeper needs, to the appender
-	whole     chan struct{}    // closed when the archive has committed what it read again; nothing may be purged before, for the tables cover that
+	keeping   chan []hostTable // from the committer to the tabler
+	whole     chan struct{}    // closed when the archive has committed what it read again
 }
 
-// own takes the partition over, or continues to own it, and archives until ctx ends or something breaks.
+// own waits for its turn to own the partition, and archives until ctx ends, the coordinator wants another owner, or something breaks.
 func (r *Receiver) own(ctx context.Context, number int, h *health) error {
 	t := &tenure{
 		Receiver: r, number: number, health: h, log: r.cfg.Logger.With("partition", number),
 		records: &recordStore{bucket: r.bucket, key: wire.RecordKey(r.layout.Number, number)},
-		keeping: make(chan []hostTable, 1), wanted: make(chan []string), whole: make(chan struct{}),
+		keeping: make(chan []hostTable, 1), whole: make(chan struct{}),
 	}
-	if err := t.takeOver(ctx); err != nil {
+	if err := t.await(ctx); err != nil {
 		return err
 	}
-	if err := t.open(); err != nil {
+	if err := t.open(ctx); err != nil {
 		return err
 	}
 	defer t.metrics.owns(number, false)
 	t.metrics.owns(number, true)
 	t.log.Info("owns partition", "epoch", t.records.record.Epoch, "floor", t.records.record.Floor, "committed", t.partition.Committed())
-	err := t.archiveAll(ctx)
-	return errors.Join(err, t.partition.Close())
+	wanted, end := t.whileWanted(ctx)
+	defer end()
+	if err := errors.Join(t.archiveAll(wanted), t.partition.Close()); err != nil {
+		return err
+	}
+	return t.release(ctx)
 }
 
-// takeOver makes this archive the owner in the record (rules R3, R4): read, reconcile, compare-and-set. Nothing is fetched before the record says so.
-func (t *tenure) takeOver(ctx context.Context) (err error) {
+// turnMin and turnMax are the pauses between looks at the record of a partition that its owner is about to release.
+const turnMin, turnMax = 20 * time.Millisecond, time.Second
+
+// await reconciles the archive with the record, whoever owns the partition, waits until it shall be this archive's, and takes it over.
+func (t *tenure) await(ctx context.Context) error {
+	if err := t.look(ctx); err != nil {
+		return err
+	}
+	wait := backoff{turnMin, turnMax}
+	for {
+		if err := t.wanted(ctx); err != nil {
+			return err
+		}
+		err := t.takeOver(ctx)
+		if !errors.Is(err, errOwned) {
+			return err
+		}
+		t.health.fault(err)
+		if err := wait.sleep(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// wanted waits until the coordinator wants this archive to own the partition.
+func (t *tenure) wanted(ctx context.Context) error {
+	for {
+		owner, changed := t.wishes.owner(t.number)
+		if owner == t.archive.ID() {
+			return nil
+		}
+		t.health.working() // it has nothing to do
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// whileWanted is a context that ends when the coordinator wants another owner.
+func (t *tenure) whileWanted(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		for ctx.Err() == nil {
+			owner, changed := t.wishes.owner(t.number)
+			if owner != t.archive.ID() {
+				cancel(errUnwanted)
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// look reads the record and makes the archive agree with it (rule R4).
+func (t *tenure) look(ctx context.Context) (err error) {
 	name := t.layout.Stream(t.number)
 	if t.stream, err = t.js.Stream(ctx, name); err != nil {
 		return fmt.Errorf("open stream %s: %w", name, err)
@@ -69,23 +133,46 @@ func (t *tenure) takeOver(ctx context.Context) (err error) {
 		return err
 	}
 	info := t.stream.CachedInfo()
-	record := t.records.record
-	if record.Epoch == 0 {
-		record = handover.Record{Stream: name, Created: info.Created}
+	if t.records.record.Epoch == 0 {
+		t.records.record = handover.Record{Stream: name, Created: info.Created}
 	}
-	if err := t.reconcile(record, info); err != nil {
+	return t.reconcile(t.records.record, info)
+}
+
+// takeOver makes this archive the owner in the record (rules R3, R4): read, reconcile, compare-and-set. Nothing is fetched before the record says so.
+func (t *tenure) takeOver(ctx context.Context) error {
+	if err := t.look(ctx); err != nil {
 		return err
 	}
-	if record.Owner == t.archive.ID() && !record.Released {
+	record := t.records.record
+	switch {
+	case record.Owner == t.archive.ID() && !record.Released:
 		return nil
-	}
-	if record.Owner != "" && !record.Released {
-		if alive, err := t.members.alive(ctx, record.Owner); alive || err != nil {
-			return errors.Join(fmt.Errorf("%w: archive %s", errOwned, record.Owner), err)
-		}
+	case record.Owner == t.archive.ID():
+		return t.records.write(ctx, record.Resume())
+	case record.Owner == "" || record.Released:
+	case t.roster.alive(record.Owner):
+		return fmt.Errorf("%w: archive %s", errOwned, record.Owner)
+	default:
 		t.log.Warn("the owner is gone; taking over from its floor. Keep its archive: what it holds is not here", "owner", record.Owner, "floor", record.Floor)
 	}
 	return t.records.write(ctx, record.TakeOver(t.archive.ID()))
+}
+
+// release writes the final floor and that nothing more will be written, in one compare-and-set (rule R6): another may take over at once.
+func (t *tenure) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.cfg.DrainTime)
+	defer cancel()
+	record := t.records.record
+	released, err := record.Release(max(record.Floor, t.partition.Committed()))
+	if err != nil {
+		return err
+	}
+	if err := t.records.write(ctx, released); err != nil {
+		return err
+	}
+	t.log.Info("released partition", "epoch", released.Epoch, "floor", released.Floor)
+	return nil
 }
 
 // reconcile makes the archive agree with the record: what later epochs archived elsewhere is set aside.
@@ -117,13 +204,17 @@ func (t *tenure) reconcile(record handover.Record, info *jetstream.StreamInfo) e
 	return t.archive.SetAside(name, plan.SetAside)
 }
 
-func (t *tenure) open() (err error) {
+func (t *tenure) open(ctx context.Context) (err error) {
 	record := t.records.record
 	t.began = record.Epochs[len(record.Epochs)-1].Start
 	if t.partition, err = t.archive.Partition(record.Stream, record.Created, record.Epoch, t.began); err != nil {
 		return err
 	}
-	if committed := t.partition.Committed(); committed < record.Floor {
+	committed := t.partition.Committed()
+	if err := t.membership.heals(ctx, t.number, committed < record.Floor); err != nil {
+		return errors.Join(err, t.partition.Close())
+	}
+	if committed < record.Floor {
 		t.log.Warn("the archive is older than the record: a backup was restored. Reading again what the hub still has", "committed", committed, "floor", record.Floor)
 		t.healTo = record.Floor
 		t.partition.HealTo(record.Floor)
@@ -162,7 +253,7 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 	tasks.Go(func() error { return a.run(ctx, inner, deliveries, groups) })
 	c := &committer{tenure: t, healTo: t.healTo}
 	tasks.Go(func() error { return c.run(inner, groups) })
-	tasks.Go(func() error { return newKeeper(t).run(inner) })
+	tasks.Go(func() error { return newTabler(t).run(inner) })
 	// errStopped comes last: with it alone, everything that was appended is committed.
 	if err := tasks.Wait(); err != errStopped {
 		return err

@@ -63,11 +63,14 @@ func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Tab
 		if err != nil {
 			return false, fmt.Errorf("read headers of %s: %w", subject, err)
 		}
-		n, all, err := t.foldAll(subject, batch, until)
+		n, all, last, err := t.foldAll(subject, batch, until)
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return false, fmt.Errorf("read headers of %s: %w", subject, err)
 		}
 		linked = linked && all
+		if last {
+			break // what is beyond was fetched, and will not come again
+		}
 		if n == 0 {
 			return false, nil // what was counted is purged
 		}
@@ -76,25 +79,25 @@ func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Tab
 	return linked, nil
 }
 
-// foldAll folds what one fetch brings, up to until. It does not wait for the rest of the fetch then.
-func (t *Table) foldAll(subject string, batch jetstream.MessageBatch, until uint64) (n int, linked bool, err error) {
+// foldAll folds what one fetch brings, up to until. It does not wait for the rest of the fetch then; last says so.
+func (t *Table) foldAll(subject string, batch jetstream.MessageBatch, until uint64) (n int, linked, last bool, err error) {
 	linked = true
 	for msg := range batch.Messages() {
 		meta, err := msg.Metadata()
 		if err != nil {
-			return n, false, err
+			return n, false, false, err
 		}
 		n++
 		sequence := meta.Sequence.Stream
 		if sequence > until {
-			return n, linked, nil
+			return n, linked, true, nil
 		}
 		expected, ok := Expectation(msg.Headers())
 		linked = linked && ok && expected == t.Sequence
 		t.Fold(sequence, msg.Headers())
 		if sequence == until {
-			return n, linked, nil
+			return n, linked, true, nil
 		}
 	}
-	return n, linked, batch.Error()
+	return n, linked, false, batch.Error()
 }

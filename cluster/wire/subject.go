@@ -67,9 +67,13 @@ func StreamName(hub string, layout, partition int) string {
 
 // Names in the hub's key-value bucket.
 const (
-	Bucket    = "LOGDRIVE" // one bucket: layout, records and tables
+	Bucket    = "LOGDRIVE" // one bucket: layout, records, wishes and tables
 	LayoutKey = "layout"
+	DrainsKey = "drains" // receivers that shall own nothing
 )
+
+// WishesKey is the key of the coordinator's wishes: who should own the partitions of a layout.
+func WishesKey(layout int) string { return "wishes." + strconv.Itoa(layout) }
 
 // RecordKey is the key of a partition's record; layouts do not share records.
 func RecordKey(layout, partition int) string {

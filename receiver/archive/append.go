@@ -38,6 +38,7 @@ func (p *Partition) Append(m Message) error {
 	if raw := m.Batch.Raw(); raw != int64(len(m.Raw)) {
 		return fault(fmt.Errorf("%w: %d bytes, its chunks claim %d", wire.ErrMalformed, len(m.Raw), raw))
 	}
+	s.expected = m.Expected
 	s.link(m.Expected, m.HasExpected)
 	if err := s.take(&m.Batch, m.Raw); err != nil {
 		s.rollBack()
@@ -54,6 +55,7 @@ type stage struct {
 	p        *Partition
 	host     *host
 	sequence uint64
+	expected uint64 // sequence of the message before it in the chain, as the message says
 	broken   bool // the message does not name the one before it
 	gone     bool // and an entry says which bytes are gone with those between
 
@@ -119,6 +121,11 @@ func (p *Partition) settle() error {
 // link checks that the message names the one before it (rule R9). It is only for the ledger: positions, not sequences, decide about bytes.
 func (s *stage) link(expected uint64, has bool) {
 	s.broken = !s.healing() && !(has && expected == s.host.value.sequence)
+}
+
+// purged says that a message between this one and the last one of the host that came is gone.
+func (s *stage) purged() bool {
+	return s.expected > max(s.host.value.sequence, s.p.start)
 }
 
 func (s *stage) healing() bool { return s.sequence <= s.p.healTo }
@@ -223,6 +230,13 @@ func (s *stage) write(g *generation, data []byte) error {
 
 // gap enters bytes that nobody declared. Where the chain is broken, too, they are gone with a message that the hub has lost. After a quarantined message that could not be read it is that message's doing, if the generation was not spoken of since.
 func (s *stage) gap(g *generation, to int64) {
+	if s.host.value.floating && g.sequence <= s.p.start {
+		g.offset = to
+		if s.purged() { // some of it may have been this epoch's, nobody can tell how much
+			s.enter(Entry{To: -1, Reason: ReasonRestored})
+		}
+		return
+	}
 	e := Entry{Source: g.source.name, Generation: g.number, From: g.offset, To: to, Reason: ReasonUnexplained}
 	switch {
 	case s.healing():

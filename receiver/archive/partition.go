@@ -204,6 +204,23 @@ func (p *Partition) Adopt(host string, t wire.Table) error {
 	return nil
 }
 
+// AdoptUnknown is Adopt where the positions at the epoch's start cannot be had any more, because the host's table has gone on since. A generation then
+// begins where its first chunk does: what is before that, another archive may hold, so it is not missing (rule R7).
+func (p *Partition) AdoptUnknown(host string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return ErrClosed
+	}
+	h, err := p.host(host)
+	if err != nil {
+		return err
+	}
+	p.setTable(h, wire.Table{})
+	h.value.floating = true
+	return nil
+}
+
 // Missing brings a host up to its table after the messages up to the table's sequence were read again as far as the stream still has them (rule R8):
 // what the table holds beyond the archive's positions becomes a ledger entry. The table may be older than what was read: it never takes a position back, or
 // what comes next would look like a gap.
@@ -224,6 +241,10 @@ func (p *Partition) Missing(host string, t wire.Table) error {
 		if g.offset >= e.Offset {
 			return
 		}
+		if h.value.floating && g.sequence <= p.start { // nothing came of it in this epoch
+			g.offset = e.Offset
+			return
+		}
 		p.enter(Entry{
 			Host: host, Source: g.source.name, Generation: g.number, From: g.offset, To: e.Offset,
 			Reason: ReasonRestored, Stream: p.stream, Epoch: p.epoch, Sequence: t.Sequence,
@@ -234,7 +255,7 @@ func (p *Partition) Missing(host string, t wire.Table) error {
 		return err
 	}
 	joined := h.table.Clone()
-	joined.Join(&t)
+	joined.Join(&t, nil)
 	p.setTable(h, joined)
 	return nil
 }

@@ -47,6 +47,7 @@ type hostValue struct {
 	sequence uint64
 	writer   string
 	number   uint64
+	floating bool     // positions of generations that nothing came of yet are unknown
 	unread   []uint64 // sequences of quarantined messages whose headers said nothing: a gap after one of them is its doing
 }
 
@@ -61,6 +62,7 @@ func (v *hostValue) encode() []byte {
 	for _, s := range v.unread {
 		e.uint(s)
 	}
+	e.bool(v.floating)
 	return e.b
 }
 
@@ -70,6 +72,7 @@ func decodeHost(b []byte) (hostValue, error) {
 	for n := d.uint(); n > 0 && d.err == nil; n-- {
 		v.unread = append(v.unread, d.uint())
 	}
+	v.floating = d.bool()
 	return v, d.end()
 }
 

@@ -1,0 +1,159 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
+// tables reads and writes the tables of a partition's hosts. The partition's owner and the coordinator both do: a table is a pure function of the chain, so it does
+// not matter who wrote it, as long as none goes back.
+type tables struct {
+	bucket jetstream.KeyValue
+	stream string
+	known  map[string]tableState // by host; of one goroutine
+}
+
+// tableState is a table as it stands in the bucket, as far as this process knows.
+type tableState struct {
+	revision uint64 // 0: none
+	sequence uint64
+}
+
+func newTables(bucket jetstream.KeyValue, stream string) *tables {
+	return &tables{bucket: bucket, stream: stream, known: map[string]tableState{}}
+}
+
+// read is a host's table in the bucket; without one it is empty and the revision 0.
+func (s *tables) read(ctx context.Context, host string) (wire.Table, uint64, error) {
+	key := wire.TableKey(s.stream, host)
+	entry, err := s.bucket.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return wire.Table{}, 0, nil
+	}
+	if err != nil {
+		return wire.Table{}, 0, fmt.Errorf("read %s: %w", key, err)
+	}
+	table, err := wire.DecodeTable(entry.Value())
+	if err != nil {
+		return wire.Table{}, 0, fmt.Errorf("read %s: %w", key, err)
+	}
+	return table, entry.Revision(), nil
+}
+
+// writeTries bounds how often a write starts over because another process wrote the same table.
+const writeTries = 3
+
+// write replaces a host's table by compare-and-set, never by an older one: what the newer one covers may be purged already.
+func (s *tables) write(ctx context.Context, host string, table wire.Table) error {
+	data, err := table.Encode()
+	if err != nil {
+		return fmt.Errorf("encode table of host %s: %w", host, err)
+	}
+	for range writeTries {
+		var now tableState
+		if now, err = s.state(ctx, host); err != nil || now.sequence >= table.Sequence {
+			return err
+		}
+		var revision uint64
+		if revision, err = s.put(ctx, wire.TableKey(s.stream, host), data, now.revision); err == nil {
+			s.known[host] = tableState{revision, table.Sequence}
+			return nil
+		}
+		delete(s.known, host)
+	}
+	return fmt.Errorf("write table of host %s: %w", host, err)
+}
+
+func (s *tables) put(ctx context.Context, key string, data []byte, revision uint64) (uint64, error) {
+	if revision == 0 {
+		return s.bucket.Create(ctx, key, data)
+	}
+	return s.bucket.Update(ctx, key, data, revision)
+}
+
+// state tells how the table of a host stands in the bucket, as far as possible from memory.
+func (s *tables) state(ctx context.Context, host string) (tableState, error) {
+	if now, ok := s.known[host]; ok {
+		return now, nil
+	}
+	table, err := s.look(ctx, host)
+	return tableState{s.known[host].revision, table.Sequence}, err
+}
+
+// look reads a table and remembers how it stands.
+func (s *tables) look(ctx context.Context, host string) (wire.Table, error) {
+	table, revision, err := s.read(ctx, host)
+	if err == nil {
+		s.known[host] = tableState{revision, table.Sequence}
+	}
+	return table, err
+}
+
+// at is the host's table as of a sequence at or below the floor, brought up by the headers behind the one in the bucket. The one in the bucket may be of a
+// later sequence: it cannot be taken back. Headers that do not link up mean that a purge ran meanwhile, and then the table was written anew before; or that
+// the hub has lost a message, or one is no agent's: what there is counts then, as it does for the archive.
+func (s *tables) at(ctx context.Context, stream jetstream.Stream, subject, host string, sequence uint64) (wire.Table, error) {
+	for {
+		table, err := s.look(ctx, host)
+		if err != nil || table.Sequence >= sequence {
+			return table, err
+		}
+		begun := s.known[host]
+		linked, err := wire.Follow(ctx, stream, subject, &table, sequence)
+		if err != nil {
+			return table, err
+		}
+		if linked {
+			return table, nil
+		}
+		if _, err := s.look(ctx, host); err != nil || s.known[host] == begun {
+			return table, err
+		}
+	}
+}
+
+// tabler writes the tables of an owner's hosts to the hub, once the floor has passed them. One goroutine; what fails is tried again.
+type tabler struct {
+	*tenure
+	tables  *tables
+	waiting map[string]wire.Table
+}
+
+func newTabler(t *tenure) *tabler {
+	return &tabler{tenure: t, tables: newTables(t.bucket, t.layout.Stream(t.number)), waiting: map[string]wire.Table{}}
+}
+
+func (w *tabler) run(ctx context.Context) error {
+	tick := time.NewTicker(w.cfg.KeepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case made := <-w.keeping:
+			for _, m := range made {
+				w.waiting[m.host] = m.table
+			}
+		case <-tick.C:
+		}
+		w.writeAll(ctx)
+	}
+}
+
+func (w *tabler) writeAll(ctx context.Context) {
+	for host, table := range w.waiting {
+		if err := w.tables.write(ctx, host, table); err != nil {
+			if ctx.Err() == nil {
+				w.log.Warn("cannot write a table; trying again", "err", err)
+			}
+			return
+		}
+		delete(w.waiting, host)
+	}
+}
