@@ -56,8 +56,8 @@ type stage struct {
 	host     *host
 	sequence uint64
 	expected uint64 // sequence of the message before it in the chain, as the message says
-	broken   bool // the message does not name the one before it
-	gone     bool // and an entry says which bytes are gone with those between
+	broken   bool   // the message does not name the one before it
+	gone     bool   // and an entry says which bytes are gone with those between
 
 	generations []savedGeneration
 	segments    []savedSegment
