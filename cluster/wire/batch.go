@@ -18,6 +18,7 @@ const (
 	HeaderChunk    = "Logdrive-Chunk"
 	HeaderOpen     = "Logdrive-Open"
 	HeaderMissing  = "Logdrive-Missing"
+	HeaderForget   = "Logdrive-Forget"
 	HeaderSum      = "Logdrive-Sum"
 	HeaderEncoding = "Content-Encoding"
 	// HeaderExpected is the server's own: the sequence of the host's previous batch. The server stores it with the message, so each names its predecessor.
@@ -26,9 +27,10 @@ const (
 
 // Sizes of a batch, in bytes.
 const (
-	MaxPayload = 8 << 20  // largest message of hub and leaf
-	MaxHeaders = 48 << 10 // an agent closes a batch before its headers exceed this; the server's limit is 64 KiB
-	MaxRaw     = 64 << 20 // a receiver refuses a batch that claims more raw bytes than this
+	MaxPayload  = 8 << 20  // largest message of hub and leaf
+	MaxHeaders  = 48 << 10 // an agent closes a batch before its headers exceed this; the server's limit is 64 KiB
+	MaxRaw      = 64 << 20 // a receiver refuses a batch that claims more raw bytes than this
+	maxIdentity = 256      // tables hold identities, so what a host sends must not make one large
 )
 
 // ErrMalformed is wrapped by every complaint about the headers or payload of a batch.
@@ -54,7 +56,7 @@ type Chunk struct {
 type Open struct {
 	Source     string
 	Generation uint64
-	Identity   string // one token; receivers compare, never interpret
+	Identity   string // letters, digits, '-', '.', '_' and ':', at most 256; receivers compare, never interpret
 	Previous   int64  // final length of the generation before; -1: none or unknown
 }
 
@@ -66,12 +68,13 @@ type Missing struct {
 	Reason     string // one token
 }
 
-// Batch is the description of one message. Its declarations come before its chunks: first all Opens, then all Missing,
+// Batch is the description of one message. Its declarations come before its chunks: first all Forgets, then all Opens, then all Missing,
 // then the chunks in order. A declaration that must follow a chunk of its generation goes into a later batch. One without any of them is a
 // marker: a link of the chain that holds nothing, and a small head where a large one was in the way.
 type Batch struct {
-	Writer   string // random id of the state directory that made it
-	Number   uint64 // counts the batches of a host; for people, never compared
+	Writer   string   // random id of the state directory that made it
+	Number   uint64   // counts the batches of a host; for people, never compared
+	Forgets  []string // sources that are finished: their files are gone and all of them was shipped
 	Opens    []Open
 	Missing  []Missing
 	Chunks   []Chunk
@@ -97,6 +100,9 @@ func (b *Batch) Put(h map[string][]string) {
 	if b.Encoding != "" {
 		h[HeaderEncoding] = []string{b.Encoding}
 	}
+	for _, source := range b.Forgets {
+		h[HeaderForget] = append(h[HeaderForget], escape(source))
+	}
 	for _, o := range b.Opens {
 		h[HeaderOpen] = append(h[HeaderOpen], fmt.Sprintf("%d %s %d %s", o.Generation, o.Identity, o.Previous, escape(o.Source)))
 	}
@@ -118,9 +124,12 @@ func ParseBatch(h map[string][]string) (Batch, error) {
 	}
 	b.Number = p.uint(p.one(h, HeaderBatch), 10)
 	b.Sum = p.uint(p.one(h, HeaderSum), 16)
+	for _, v := range h[HeaderForget] {
+		b.Forgets = append(b.Forgets, p.source(v))
+	}
 	for _, v := range h[HeaderOpen] {
 		f := p.fields(HeaderOpen, v, 4)
-		b.Opens = append(b.Opens, Open{Generation: p.generation(f[0]), Identity: p.token(f[1]), Previous: p.int(f[2], -1), Source: p.source(f[3])})
+		b.Opens = append(b.Opens, Open{Generation: p.generation(f[0]), Identity: p.identity(f[1]), Previous: p.int(f[2], -1), Source: p.source(f[3])})
 	}
 	for _, v := range h[HeaderMissing] {
 		f := p.fields(HeaderMissing, v, 5)
@@ -206,8 +215,8 @@ func (p *parser) int(s string, least int64) int64 {
 
 func (p *parser) generation(s string) uint64 {
 	n := p.uint(s, 10)
-	if n == 0 {
-		p.fail("generation 0")
+	if n == 0 || n > 1<<62 { // the next one is counted from it
+		p.fail("generation %d", n)
 	}
 	return n
 }
@@ -217,6 +226,18 @@ func (p *parser) token(s string) string {
 		p.fail("empty word")
 	}
 	return s
+}
+
+func (p *parser) identity(s string) string {
+	if len(s) > maxIdentity {
+		p.fail("identity of %d bytes, at most %d are allowed", len(s), maxIdentity)
+	}
+	for i := range len(s) {
+		if c := s[i]; !alphanumeric(c) && !strings.ContainsRune("-._:", rune(c)) {
+			p.fail("identity %q: byte %d is %q", s, i, c)
+		}
+	}
+	return p.token(s)
 }
 
 func (p *parser) check(s string) Check {

@@ -17,9 +17,10 @@ import (
 // sample has every kind of declaration, and a source that needs escaping.
 func sample() wire.Batch {
 	return wire.Batch{
-		Writer: "W7",
-		Number: 4711,
-		Opens:  []wire.Open{{Source: "/var/log/nginx/access.log", Generation: 3, Identity: "fd00-1a2b-0-12-9f", Previous: 7340032}},
+		Writer:  "W7",
+		Number:  4711,
+		Forgets: []string{"/var/log/containers/job one.log"},
+		Opens:   []wire.Open{{Source: "/var/log/nginx/access.log", Generation: 3, Identity: "fd00-1a2b-0-12-9f", Previous: 7340032}},
 		Missing: []wire.Missing{
 			{Source: "/var/log/nginx/access.log", Generation: 2, From: 4096, To: 8192, Reason: "deleted"},
 			{Source: "/var/log/nginx/access.log", Generation: 1, From: 10, To: -1, Reason: "overwritten"},
@@ -48,6 +49,7 @@ func TestHeadersAreReadable(t *testing.T) {
 Logdrive-Batch: 4711
 Logdrive-Chunk: 3 0 65536 812 1024:0000000000000abc /var/log/nginx/access.log
 Logdrive-Chunk: 1 1048576 6 1 0:0000000000000000 /srv/my%20logs/50%25%0A%FF.log
+Logdrive-Forget: /var/log/containers/job%20one.log
 Logdrive-Missing: 2 4096 8192 deleted /var/log/nginx/access.log
 Logdrive-Missing: 1 10 -1 overwritten /var/log/nginx/access.log
 Logdrive-Open: 3 fd00-1a2b-0-12-9f 7340032 /var/log/nginx/access.log
@@ -123,6 +125,11 @@ func TestMalformedHeadersAreRefused(t *testing.T) {
 		{"offset beyond sums", wire.HeaderChunk, []string{"1 9223372036854775807 1 0 0:0 /a"}, "chunk of 1 bytes at"},
 		{"huge chunk", wire.HeaderChunk, []string{"1 0 67108865 0 0:0 /a"}, "chunk of 67108865 bytes"},
 		{"huge batch", wire.HeaderChunk, []string{"1 0 67108864 0 0:0 /a", "1 67108864 1 0 0:0 /a"}, "67108865 raw bytes, at most 67108864"},
+		{"generation beyond counting", wire.HeaderChunk, []string{"4611686018427387905 0 1 0 0:0 /a"}, "generation 4611686018427387905"},
+		{"forgets nothing", wire.HeaderForget, []string{""}, `source ""`},
+		{"forgets what is not escaped", wire.HeaderForget, []string{"/a b"}, `source "/a b"`},
+		{"long identity", wire.HeaderOpen, []string{"1 " + strings.Repeat("x", 257) + " -1 /a"}, "identity of 257 bytes"},
+		{"identity that JSON would change", wire.HeaderOpen, []string{"1 a\xff -1 /a"}, "identity"},
 		{"empty identity", wire.HeaderOpen, []string{"1  -1 /a"}, "empty word"},
 		{"empty range", wire.HeaderMissing, []string{"1 5 5 deleted /a"}, "empty range"},
 		{"range backwards", wire.HeaderMissing, []string{"1 5 4 deleted /a"}, "empty range"},
@@ -143,13 +150,13 @@ func TestMalformedHeadersAreRefused(t *testing.T) {
 
 // FuzzParseBatch: whatever the headers are, parsing neither panics nor accepts what would not be written back as it came.
 func FuzzParseBatch(f *testing.F) {
-	f.Add("1", "W7", "4711", "1234", "zstd", "3 ident 7340032 /a", "2 4096 8192 deleted /a", "3 0 6 1 6:00 /a%20b")
-	f.Add("1", "W", "0", "0", "", "1 i -1 /a", "1 0 -1 gone /a", "1 0 67108864 0 0:0 /%00")
-	f.Add("", "", "", "", "", "", "", "")
-	f.Fuzz(func(t *testing.T, version, writer, number, sum, encoding, open, missing, chunk string) {
+	f.Add("1", "W7", "4711", "1234", "zstd", "/b", "3 ident 7340032 /a", "2 4096 8192 deleted /a", "3 0 6 1 6:00 /a%20b")
+	f.Add("1", "W", "0", "0", "", "/%0A", "1 i -1 /a", "1 0 -1 gone /a", "1 0 67108864 0 0:0 /%00")
+	f.Add("", "", "", "", "", "", "", "", "")
+	f.Fuzz(func(t *testing.T, version, writer, number, sum, encoding, forget, open, missing, chunk string) {
 		h := map[string][]string{
 			wire.HeaderVersion: {version}, wire.HeaderWriter: {writer}, wire.HeaderBatch: {number}, wire.HeaderSum: {sum},
-			wire.HeaderEncoding: {encoding}, wire.HeaderOpen: {open}, wire.HeaderMissing: {missing}, wire.HeaderChunk: {chunk},
+			wire.HeaderEncoding: {encoding}, wire.HeaderForget: {forget}, wire.HeaderOpen: {open}, wire.HeaderMissing: {missing}, wire.HeaderChunk: {chunk},
 		}
 		b, err := wire.ParseBatch(h)
 		if err != nil {

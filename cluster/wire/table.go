@@ -9,8 +9,8 @@ import (
 )
 
 // A table remembers up to mostKept generations of a source: they let an agent without state recognise rotated files that are archived already. A file
-// older than that many rotations would be shipped anew, as a new generation. A host with many sources remembers fewer of each, so that its table, at some
-// 90 bytes an extent, stays below MaxPayload: one that does not fit could neither be written nor told to the agent.
+// older than that many rotations would be shipped anew, as a new generation. A host with many sources remembers fewer of each, so that its table stays
+// below MaxTable.
 const (
 	mostKept  = 64
 	leastKept = 2
@@ -18,64 +18,86 @@ const (
 )
 
 // Table is what the chain of one host holds: a pure function of its batches up to Sequence.
+//
+// It forgets the sources that the agent declares finished, or an endless stream of names would make it grow for ever. Their positions stay
+// in the archives; here one number is left of them: every generation that was ever opened is at or below [Table.Next] of its source.
 type Table struct {
-	Sequence uint64  `json:"sequence"`          // of the last batch that is in it; 0: none
-	Writer   string  `json:"writer,omitempty"`  // of that batch
-	Number   uint64  `json:"batch,omitempty"`   // of that batch
-	Sources  Sources `json:"sources,omitempty"` // what it holds
+	Sequence  uint64  `json:"sequence"`            // of the last batch that is in it; 0: none
+	Writer    string  `json:"writer,omitempty"`    // of that batch
+	Number    uint64  `json:"batch,omitempty"`     // of that batch
+	Forgotten uint64  `json:"forgotten,omitempty"` // highest generation of any source that it has forgotten
+	Sources   Sources `json:"sources,omitempty"`   // what it holds
+	weight    int     // plain bytes that Sources take when encoded
 }
 
 // Sources holds the generations of each source, ascending.
 type Sources map[string][]Extent
 
-// Extent is one generation in a table.
-type Extent struct {
-	Generation uint64 `json:"generation"`
-	Identity   string `json:"identity,omitempty"` // "" until its Open is known
-	Offset     int64  `json:"offset"`             // end of what the chain holds, missing ranges included
-	Length     int64  `json:"length"`             // final length; -1 while it has not ended
-	Check      Check  `json:"check"`              // of the bytes before Offset; Len 0 after a missing range
-}
-
-// Ended says that a successor was opened, or that the rest was declared missing.
-func (e Extent) Ended() bool { return e.Length >= 0 }
-
-// Apply folds the batch stored at sequence into the table. Batches must come in the order of the chain.
-func (t *Table) Apply(sequence uint64, b *Batch) {
+// Apply folds the batch stored at sequence into the table. Batches must come in the order of the chain. It returns the sources that lost
+// generations without being named in an Open or Chunk: finished ones, and those that had to go because the table was full.
+func (t *Table) Apply(sequence uint64, b *Batch) (forgotten []string) {
 	t.Sequence, t.Writer, t.Number = sequence, b.Writer, b.Number
 	if t.Sources == nil {
 		t.Sources = Sources{}
 	}
+	for _, source := range b.Forgets {
+		if t.Forget(source) {
+			forgotten = append(forgotten, source)
+		}
+	}
 	for _, o := range b.Opens {
-		t.extent(o.Source, o.Generation).Identity = o.Identity
+		t.change(o.Source, o.Generation, func(e *Extent) { e.Identity = o.Identity })
 		t.end(o.Source, o.Generation, o.Previous)
 	}
 	for _, m := range b.Missing {
-		t.extent(m.Source, m.Generation).miss(m)
+		t.change(m.Source, m.Generation, func(e *Extent) { e.miss(m) })
 	}
 	for _, c := range b.Chunks {
-		t.extent(c.Source, c.Generation).grow(c)
+		t.change(c.Source, c.Generation, func(e *Extent) { e.grow(c) })
 	}
+	return append(forgotten, t.bound()...)
 }
 
-// Join adds what another table of the same chain knows, be it older or newer: of each generation, what is further on.
-func (t *Table) Join(o *Table) {
+// Next is the lowest number for a new generation of the source: no generation of it ever had this one or a higher. Whatever a host has sent: a
+// number that was used for another file would make its bytes look like those.
+func (t *Table) Next(source string) uint64 {
+	return max(t.Forgotten, newest(t.Sources[source])) + 1
+}
+
+// newest is the highest generation of a source, 0 if there is none.
+func newest(extents []Extent) uint64 {
+	if len(extents) == 0 {
+		return 0
+	}
+	return extents[len(extents)-1].Generation
+}
+
+// Join adds what another table of the same chain knows, be it older or newer: of each generation, what is further on. The other one has seen every batch up
+// to its Sequence, this one may lack some, but none behind that. So what the other one has forgotten goes here as well; what it still holds and this
+// one saw finished behind its Sequence, only the caller can tell.
+func (t *Table) Join(o *Table, finished map[string]bool) {
 	if o.Sequence > t.Sequence {
 		t.Sequence, t.Writer, t.Number = o.Sequence, o.Writer, o.Number
 	}
 	if t.Sources == nil {
 		t.Sources = Sources{}
 	}
-	for source, extents := range o.Sources {
-		for _, e := range extents {
-			if i, found := t.index(source, e.Generation); found {
-				t.Sources[source][i].join(e)
-			} else {
-				t.Sources[source] = slices.Insert(t.Sources[source], i, e)
-			}
+	for source, extents := range t.Sources {
+		if len(o.Sources[source]) == 0 && newest(extents) <= o.Forgotten {
+			t.Forget(source)
 		}
-		t.forget(source, len(t.Sources[source]))
 	}
+	t.Forgotten = max(t.Forgotten, o.Forgotten)
+	for source, extents := range o.Sources {
+		if finished[source] {
+			t.Forgotten = max(t.Forgotten, newest(extents))
+			continue
+		}
+		for _, e := range extents {
+			t.change(source, e.Generation, func(mine *Extent) { mine.join(e) })
+		}
+	}
+	t.bound()
 }
 
 // Find is the extent of a generation, or nil. It is valid until the next Apply.
@@ -100,13 +122,30 @@ func (t *Table) index(source string, generation uint64) (int, bool) {
 	return slices.BinarySearchFunc(t.Sources[source], generation, func(e Extent, g uint64) int { return cmp.Compare(e.Generation, g) })
 }
 
-func (t *Table) extent(source string, generation uint64) *Extent {
+// change makes a change to an extent, which is new if the generation is.
+func (t *Table) change(source string, generation uint64, do func(*Extent)) {
 	i, ok := t.index(source, generation)
 	if !ok {
-		t.Sources[source] = slices.Insert(t.Sources[source], i, Extent{Generation: generation, Length: -1})
-		i = t.forget(source, i)
+		i = t.insert(source, i, Extent{Generation: generation, Length: -1})
 	}
-	return &t.Sources[source][i]
+	t.changeAt(source, i, do)
+}
+
+func (t *Table) changeAt(source string, i int, do func(*Extent)) {
+	e := &t.Sources[source][i]
+	t.weight -= e.weight()
+	do(e)
+	t.weight += e.weight()
+}
+
+// insert makes room for a generation, at the cost of the oldest, and gives its index.
+func (t *Table) insert(source string, i int, e Extent) int {
+	if len(t.Sources[source]) == 0 {
+		t.weight += nameWeight(source)
+	}
+	t.Sources[source] = slices.Insert(t.Sources[source], i, e)
+	t.weight += e.weight()
+	return t.trim(source, i)
 }
 
 // end closes the generation before the one that was opened.
@@ -115,56 +154,22 @@ func (t *Table) end(source string, generation uint64, length int64) {
 	if i == 0 || length < 0 {
 		return
 	}
-	before := &t.Sources[source][i-1]
-	before.Length = max(length, before.Offset)
+	t.changeAt(source, i-1, func(before *Extent) { before.Length = max(length, before.Offset) })
 }
 
-// forget drops the oldest extents beyond those that are kept, as long as they have ended and are whole, and gives the new index of i.
-func (t *Table) forget(source string, i int) int {
+// trim drops the oldest extents beyond those that are kept, as long as they have ended and are whole, and gives the new index of i.
+func (t *Table) trim(source string, i int) int {
 	extents := t.Sources[source]
 	keep := min(max(allKept/len(t.Sources), leastKept), mostKept)
 	for i > 0 && len(extents) > keep && extents[0].Ended() && extents[0].Offset >= extents[0].Length {
+		t.weight -= extents[0].weight()
 		extents, i = extents[1:], i-1
 	}
 	t.Sources[source] = extents
 	return i
 }
 
-func (e *Extent) grow(c Chunk) {
-	if end := c.Offset + c.Length; end > e.Offset {
-		e.Offset, e.Check = end, c.Check
-	}
-	if e.Ended() {
-		e.Length = max(e.Length, e.Offset)
-	}
-}
-
-func (e *Extent) join(o Extent) {
-	if e.Identity == "" {
-		e.Identity = o.Identity
-	}
-	if o.Offset > e.Offset {
-		e.Offset, e.Check = o.Offset, o.Check
-	}
-	if o.Ended() || e.Ended() {
-		e.Length = max(e.Length, o.Length, e.Offset)
-	}
-}
-
-func (e *Extent) miss(m Missing) {
-	if m.To < 0 {
-		e.Length = e.Offset
-		return
-	}
-	if m.To > e.Offset {
-		e.Offset, e.Check = m.To, Check{}
-	}
-	if e.Ended() {
-		e.Length = max(e.Length, e.Offset)
-	}
-}
-
-// Encode is the table as it stands in the bucket: compressed JSON.
+// Encode is the table as it stands in the bucket: compressed JSON, at most MaxPayload.
 func (t *Table) Encode() ([]byte, error) { return packJSON(t) }
 
 // DecodeTable is the inverse of Encode.
@@ -174,6 +179,16 @@ func DecodeTable(data []byte) (Table, error) {
 		return Table{}, fmt.Errorf("decode table: %w", err)
 	}
 	return t, nil
+}
+
+// UnmarshalJSON is the inverse of marshalling, which leaves out what can be counted again.
+func (t *Table) UnmarshalJSON(data []byte) error {
+	type plain Table
+	if err := json.Unmarshal(data, (*plain)(t)); err != nil {
+		return err
+	}
+	t.Weigh()
+	return nil
 }
 
 // MarshalJSON escapes the sources: paths are bytes, JSON would replace those that are not UTF-8 and so join two sources into one.
