@@ -76,7 +76,23 @@ func (s *source) visit(b *Batch, lim Limits, now time.Time) int {
 	if s.scan {
 		s.scanSiblings(now)
 	}
-	return s.fill(b, lim, now) + s.serveLate(b, lim, now)
+	said := s.fill(b, lim, now) + s.serveLate(b, lim, now)
+	s.notice(now)
+	return said
+}
+
+// notice remembers how long those are that nothing could be read of now: they may be cut before their turn comes.
+// That the beginning is still what it was after the size was taken says that the size is the generation's.
+func (s *source) notice(now time.Time) {
+	s.each(func(g *generation) {
+		switch {
+		case g.body == nil || g.packed || !g.sought.IsZero() || g.size <= max(g.seen, g.read):
+		case g.intact():
+			g.sees(g.size)
+		default:
+			s.overwritten(g, now)
+		}
+	})
 }
 
 // look finds out what happened to the source: growth, rotation, truncation.
@@ -291,8 +307,7 @@ func (s *source) serveLate(b *Batch, lim Limits, now time.Time) int {
 			s.lookHeld(g, now)
 		}
 		if !g.sought.IsZero() { // it was cut: what it holds now is queued as the next
-			g.sought = time.Time{}
-			s.retire(i)
+			s.giveBack(i)
 			i--
 			continue
 		}
@@ -310,6 +325,18 @@ func (s *source) serveLate(b *Batch, lim Limits, now time.Time) int {
 		}
 	}
 	return 0
+}
+
+// giveBack takes a generation that was cut out of the late ones. What was seen of it and not read is sought once more.
+func (s *source) giveBack(i int) {
+	g := s.late[i]
+	if g.seen <= g.read {
+		g.sought = time.Time{}
+		s.retire(i)
+		return
+	}
+	s.late = slices.Delete(s.late, i, i+1)
+	s.queue = slices.Insert(s.queue, 0, g)
 }
 
 // retire lets go of the content of a late generation and keeps what is needed to

@@ -1,0 +1,57 @@
+package tail_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/logdrive/logdrive/shipper/tail"
+)
+
+// declares ships until the source has come as want, and fails the test unless exactly these ranges are declared missing.
+func declares(t *testing.T, tl *tail.Tailer, h *hub, source, want string, miss ...tail.Missing) {
+	t.Helper()
+	pump(t, tl, h, func() bool { return len(h.all(source)) >= len(want) && len(h.miss) >= len(miss) })
+	if got := h.all(source); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if !slices.Equal(h.miss, miss) {
+		t.Errorf("declared %+v, want %+v", h.miss, miss)
+	}
+}
+
+// While no batch may leave nothing is read, but what was seen and is cut meanwhile is known to be missing.
+func TestBytesThatWereCutWhileNoBatchMayLeaveAreDeclared(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	tl, h := start(t, config(path)), newHub(t)
+	write(t, path, "one\n")
+	expect(t, tl, h, path, "one\n")
+	write(t, path, "two\nthree\n")
+	for tl.Stats().Behind == 0 {
+		must(t, tl.Fill(&tail.Batch{}, tail.Limits{}))
+		<-tl.Wake()
+	}
+	must(t, os.Truncate(path, 0))
+	write(t, path, "four\n")
+	declares(t, tl, h, path, "one\nfour\n", tail.Missing{Source: path, Generation: 1, From: 4, To: 14, Reason: tail.ReasonTruncated})
+}
+
+// What a late writer began to write is missing when it is cut.
+func TestLateBytesThatWereCutAreDeclared(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	tl, h := start(t, config(path)), newHub(t)
+	write(t, path, "one\n")
+	expect(t, tl, h, path, "one\n")
+	must(t, os.Rename(path, path+".1"))
+	write(t, path, "two\n")
+	expect(t, tl, h, path, "one\ntwo\n")
+	write(t, path+".1", "late")
+	for tl.Stats().Behind == 0 {
+		must(t, tl.Fill(&tail.Batch{}, tail.Limits{}))
+		<-tl.Wake()
+	}
+	must(t, os.Truncate(path+".1", 0))
+	write(t, path, "three\n")
+	declares(t, tl, h, path, "one\ntwo\nthree\n", tail.Missing{Source: path, Generation: 1, From: 4, To: 8, Reason: tail.ReasonTruncated})
+}
