@@ -37,6 +37,23 @@ func TestBytesThatWereCutWhileNoBatchMayLeaveAreDeclared(t *testing.T) {
 	declares(t, tl, h, path, "one\nfour\n", tail.Missing{Source: path, Generation: 1, From: 4, To: 14, Reason: tail.ReasonTruncated})
 }
 
+// What was seen is missing for sure; whether the file has grown since the agent went away nobody knows.
+func TestFileThatVanishedWhileTheAgentWasAwayMayHaveGrown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	write(t, path, "one\n")
+	h := shipOnce(t, config(path))
+	known := h.known()
+	known[0].Seen = 100
+	must(t, os.Remove(path))
+	write(t, path, "two\n")
+	tl := start(t, config(path), known...)
+	declares(
+		t, tl, h, path, "one\ntwo\n",
+		tail.Missing{Source: path, Generation: 1, From: 4, To: 100, Reason: tail.ReasonVanished},
+		tail.Missing{Source: path, Generation: 1, From: 100, To: -1, Reason: tail.ReasonVanished},
+	)
+}
+
 // What a late writer began to write is missing when it is cut.
 func TestLateBytesThatWereCutAreDeclared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.log")

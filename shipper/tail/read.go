@@ -205,9 +205,8 @@ func (s *source) giveUp(g *generation, b *Batch, lim Limits, now time.Time) (int
 	if s.scan || s.blind || (!s.tailer.cfg.Once && now.Sub(g.sought) < s.tailer.cfg.Patience) {
 		return 0, false
 	}
-	to, lost := s.lost(g)
-	if lost {
-		if b.mentions(s.path) || b.headers+openHeader(s.path)+missingHeader(s.path) > lim.HeaderBytes {
+	if lost := s.lost(g); len(lost) > 0 {
+		if b.mentions(s.path) || b.headers+openHeader(s.path)+len(lost)*missingHeader(s.path) > lim.HeaderBytes {
 			return 0, false
 		}
 		if g.needsOpen() {
@@ -224,13 +223,16 @@ func (s *source) giveUp(g *generation, b *Batch, lim Limits, now time.Time) (int
 	return 1, true
 }
 
-// lost returns the end of what is lost of a generation that is gone, -1 if
-// that is not known, and whether anything can be.
-func (s *source) lost(g *generation) (int64, bool) {
+// lost returns what is lost of a generation that is gone: what was seen for sure, and, if nobody looked at it until
+// it went, whatever it may have held behind that.
+func (s *source) lost(g *generation) (ranges []Missing) {
 	if g.seen > g.read {
-		return g.seen, true
+		ranges = append(ranges, Missing{Source: s.path, From: g.read, To: g.seen, Reason: g.reason})
 	}
-	return -1, g.number != 0 && g.length < 0 && !g.attended
+	if g.number != 0 && g.length < 0 && !g.attended {
+		ranges = append(ranges, Missing{Source: s.path, From: max(g.read, g.seen), To: -1, Reason: g.reason})
+	}
+	return ranges
 }
 
 func countLines(p []byte) int64 { return int64(bytes.Count(p, []byte{'\n'})) }

@@ -183,22 +183,6 @@ func TestBytesThatWereCutUnreadAreDeclaredExactly(t *testing.T) {
 	}
 }
 
-func TestFileThatVanishedWhileNobodyLookedIsDeclared(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.log")
-	write(t, path, "one\n")
-	h := shipOnce(t, config(path))
-	known := h.known()
-	known[0].Seen = 100
-	must(t, os.Remove(path))
-	write(t, path, "two\n")
-	tl := start(t, config(path), known...)
-	expect(t, tl, h, path, "one\ntwo\n")
-	want := tail.Missing{Source: path, Generation: 1, From: 4, To: 100, Reason: tail.ReasonVanished}
-	if len(h.miss) != 1 || h.miss[0] != want {
-		t.Errorf("got %+v, want %+v", h.miss, want)
-	}
-}
-
 func TestStateFromOtherHardwareIsMatchedByContent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.log")
 	text := strings.Repeat("a line that tells\n", 10)
