@@ -21,6 +21,23 @@ func declares(t *testing.T, tl *tail.Tailer, h *hub, source, want string, miss .
 	}
 }
 
+// A declaration is as good as lost with the batch that was to carry it: it is made again.
+func TestDeclarationThatWasLostInFlightIsMadeAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	write(t, path, "one\n")
+	h := shipOnce(t, config(path))
+	must(t, os.Remove(path))
+	write(t, path, "two\n")
+	tl := start(t, config(path), h.known()...)
+	var b tail.Batch
+	for len(b.Missing) == 0 {
+		must(t, tl.Fill(&b, limits))
+		<-tl.Wake()
+	}
+	must(t, tl.Recover(h.known()))
+	declares(t, tl, h, path, "one\ntwo\n", tail.Missing{Source: path, Generation: 1, From: 4, To: -1, Reason: tail.ReasonVanished})
+}
+
 // While no batch may leave nothing is read, but what was seen and is cut meanwhile is known to be missing.
 func TestBytesThatWereCutWhileNoBatchMayLeaveAreDeclared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.log")

@@ -112,6 +112,7 @@ func (s *source) finish(g *generation, ended bool) {
 		g.touch()
 	}
 	if g.body != nil {
+		g.attended = true // all of it was read
 		s.late = append(s.late, g)
 	} else if g.number != 0 {
 		s.past = append(s.past, g)

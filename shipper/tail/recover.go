@@ -48,9 +48,9 @@ func (t *Tailer) Recover(known []Generation) error {
 
 func (s *source) recover(known []Generation, now time.Time) {
 	attended := map[uint64]int64{} // what was seen of those that were looked at until now
-	for i, gens := range [...][]*generation{s.queue, s.late, s.past} {
+	for _, gens := range [...][]*generation{s.queue, s.late, s.past} {
 		for _, g := range gens {
-			if i > 0 || g.attended || (g.body != nil && now.Sub(g.seenAt) < retry) {
+			if g.attended || (g.body != nil && now.Sub(g.seenAt) < retry) {
 				attended[g.number] = g.seen
 			}
 		}
@@ -116,8 +116,12 @@ func (s *source) restore(k Generation, attended bool, now time.Time) {
 		s.addStem(k.Path)
 	}
 	if k.Length >= 0 && k.Offset >= k.Length {
+		g.attended = true // its end is known
 		s.past = append(s.past, g)
 		return
+	}
+	if k.Length >= 0 {
+		g.seen, g.attended = max(g.seen, k.Length), true
 	}
 	g.length = -1
 	g.sought, g.reason = now, ReasonVanished
