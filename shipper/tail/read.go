@@ -213,10 +213,13 @@ func (s *source) giveUp(g *generation, b *Batch, lim Limits, now time.Time) (int
 		if g.needsOpen() {
 			s.open(g, b, nil)
 		}
-		b.missing(Missing{Source: s.path, Generation: g.number, From: g.read, To: to, Reason: g.reason})
-		s.tailer.log.Warn("bytes are missing", "source", s.path, "generation", g.number, "from", g.read, "to", to, "reason", g.reason)
-		if to > g.read {
-			g.read, g.guard = to, Check{}
+		for _, m := range lost {
+			m.Generation = g.number
+			b.missing(m)
+			s.tailer.log.Warn("bytes are missing", "source", s.path, "generation", g.number, "from", m.From, "to", m.To, "reason", g.reason)
+		}
+		if g.seen > g.read {
+			g.read, g.guard = g.seen, Check{}
 		}
 	}
 	g.sought, g.size, g.seen = time.Time{}, g.read, max(g.seen, g.read)
