@@ -287,13 +287,14 @@ func (s *stage) rollBack() {
 func (s *stage) finish(b *wire.Batch) error {
 	p, h := s.p, s.host
 	if b != nil {
-		h.table.Apply(s.sequence, b)
+		s.unlist(h.table.Apply(s.sequence, b))
+		s.noteFinished(b)
 		if err := s.list(b); err != nil {
 			return err
 		}
 	}
 	h.table.Sequence = s.sequence
-	h.value.sequence, h.value.writer, h.value.number = h.table.Sequence, h.table.Writer, h.table.Number
+	h.value.sequence, h.value.writer, h.value.number, h.value.used = h.table.Sequence, h.table.Writer, h.table.Number, h.table.Forgotten
 	for _, saved := range s.generations {
 		saved.g.sequence = s.sequence
 		p.pending.generations[saved.g] = struct{}{}
@@ -345,19 +346,4 @@ func (s *stage) ended(o wire.Open) error {
 		s.p.pending.generations[g] = struct{}{}
 	}
 	return err
-}
-
-// forget takes off the list what the table has dropped.
-func (p *Partition) forget(s *source) {
-	extents := s.host.table.Sources[s.name]
-	if len(extents) == 0 || extents[0].Generation == s.oldest {
-		return
-	}
-	for _, g := range s.generations {
-		if g.listed && s.host.table.Find(s.name, g.number) == nil {
-			g.listed = false
-			p.pending.generations[g] = struct{}{}
-		}
-	}
-	s.oldest = extents[0].Generation
 }

@@ -94,6 +94,8 @@ func batch(parts ...any) (b wire.Batch, raw []byte) {
 	b = wire.Batch{Writer: "w", Number: 1}
 	for _, part := range parts {
 		switch v := part.(type) {
+		case forgets:
+			b.Forgets = append(b.Forgets, string(v))
 		case wire.Open:
 			b.Opens = append(b.Opens, v)
 		case wire.Missing:

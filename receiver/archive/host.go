@@ -18,6 +18,8 @@ type host struct {
 	files   map[string]bool // paths taken by sources
 	dirs    map[string]bool // paths taken by directories above them
 	border  uint64          // the cut that its latest change belongs to
+
+	finished map[string]uint64 // sources that its table forgot while the archive was healed, and by which message
 }
 
 // source is a file as its host names it, and what stands for it here.
@@ -65,7 +67,8 @@ func (h *host) load(tx *bbolt.Tx) error {
 	if h.value, err = decodeHost(data); err != nil {
 		return err
 	}
-	h.table.Sequence, h.table.Writer, h.table.Number = h.value.sequence, h.value.writer, h.value.number
+	h.table.Sequence, h.table.Writer, h.table.Number, h.table.Forgotten = h.value.sequence, h.value.writer, h.value.number, h.value.used
+	defer h.table.Weigh()
 	return eachSource(tx, h.name, func(id uint64, v sourceValue) error {
 		s := &source{host: h, id: id, name: v.source, path: h.dir + "/" + v.path, generations: map[uint64]*generation{}, stored: true}
 		h.sources[v.source] = s

@@ -18,7 +18,7 @@ import (
 )
 
 // indexVersion is the format of the index. An index of another version is refused, never guessed at.
-const indexVersion = "3"
+const indexVersion = "4"
 
 const (
 	indexFile = "index.db"

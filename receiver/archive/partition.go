@@ -255,7 +255,8 @@ func (p *Partition) Missing(host string, t wire.Table) error {
 		return err
 	}
 	joined := h.table.Clone()
-	joined.Join(&t, nil)
+	joined.Join(&t, h.finishedBehind(t.Sequence))
+	h.finished = nil
 	p.setTable(h, joined)
 	return nil
 }
@@ -299,7 +300,7 @@ func (p *Partition) setTable(h *host, t wire.Table) {
 			s.oldest = extents[0].Generation
 		}
 	}
-	h.value = hostValue{stream: p.id, epoch: p.epoch, sequence: t.Sequence, writer: t.Writer, number: t.Number, unread: h.value.unread}
+	h.value = hostValue{stream: p.id, epoch: p.epoch, sequence: t.Sequence, writer: t.Writer, number: t.Number, used: t.Forgotten, unread: h.value.unread}
 	p.touch(h)
 }
 

@@ -47,6 +47,7 @@ type hostValue struct {
 	sequence uint64
 	writer   string
 	number   uint64
+	used     uint64   // highest generation of the sources that its table has forgotten
 	floating bool     // positions of generations that nothing came of yet are unknown
 	unread   []uint64 // sequences of quarantined messages whose headers said nothing: a gap after one of them is its doing
 }
@@ -58,6 +59,7 @@ func (v *hostValue) encode() []byte {
 	e.uint(v.sequence)
 	e.string(v.writer)
 	e.uint(v.number)
+	e.uint(v.used)
 	e.uint(uint64(len(v.unread)))
 	for _, s := range v.unread {
 		e.uint(s)
@@ -68,7 +70,7 @@ func (v *hostValue) encode() []byte {
 
 func decodeHost(b []byte) (hostValue, error) {
 	d := decoder{b: b}
-	v := hostValue{stream: d.uint(), epoch: d.uint(), sequence: d.uint(), writer: d.string(), number: d.uint()}
+	v := hostValue{stream: d.uint(), epoch: d.uint(), sequence: d.uint(), writer: d.string(), number: d.uint(), used: d.uint()}
 	for n := d.uint(); n > 0 && d.err == nil; n-- {
 		v.unread = append(v.unread, d.uint())
 	}
