@@ -175,6 +175,11 @@ func readLedger(t testing.TB, dir string) []gap {
 	t.Helper()
 	a := openIndex(t, dir)
 	defer a.Close()
+	return readEntries(t, a)
+}
+
+func readEntries(t testing.TB, a *archive.Reader) []gap {
+	t.Helper()
 	var all []gap
 	for e, err := range a.Ledger() {
 		must(t, err)

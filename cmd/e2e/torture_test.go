@@ -7,16 +7,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/logdrive/logdrive/cmd/bench/sources"
 	"github.com/logdrive/logdrive/cmd/e2e/torture"
+	"github.com/logdrive/logdrive/receiver/archive"
 )
 
 // Every way of writing and rotating a log goes through hub, receiver and agent as three processes: what can be had at all is in the archive,
-// once, whole and in order. LOGDRIVE_TORTURE=full is the long form.
+// once, whole and in order, and the ledger has the exact range of what cannot. LOGDRIVE_TORTURE=full is the long form.
 func TestTorture(t *testing.T) {
 	slow(t)
 	runs, lines := 1, 400
@@ -26,59 +29,73 @@ func TestTorture(t *testing.T) {
 	s := newSite(t, options{})
 	s.hub.start().ready()
 	s.receiver.start().ready()
+	var all []*victim
 	for _, scenario := range torture.Scenarios {
 		for range runs {
-			t.Run(scenario.Name, func(t *testing.T) { s.torture(t, scenario, lines) })
+			t.Run(scenario.Name, func(t *testing.T) {
+				v := s.victim(t, scenario)
+				v.torture(lines)
+				all = append(all, v)
+			})
 		}
 	}
 	s.receiver.stop()
-	lossy := torture.Scenarios[0]
-	for _, scenario := range torture.Scenarios {
-		if scenario.Lossy {
-			lossy = scenario
-		}
-	}
-	for _, g := range readLedger(t, s.archiveDir) {
-		if !strings.Contains(g.source, lossy.Name) {
-			t.Errorf("ledger: %v", g)
-		}
-	}
+	s.account(all)
+	s.invariants()
 	s.hub.stop()
 }
 
-// torture runs one scenario with an agent of its own.
-func (s *site) torture(t *testing.T, scenario torture.Scenario, lines int) {
+// victim is a log that one scenario writes, with an agent of its own.
+type victim struct {
+	*site
+	t        *testing.T
+	scenario torture.Scenario
+	dir      string
+	path     string
+	agent    *role
+	process  *torture.Process
+	written  torture.Written
+	ended    bool // the writer has
+}
+
+func (s *site) victim(t *testing.T, scenario torture.Scenario) *victim {
 	dir := filepath.Join(tempDir(t), scenario.Name)
 	must(t, os.Mkdir(dir, 0o755))
+	v := &victim{site: s, t: t, scenario: scenario, dir: dir, path: scenario.Source(dir)}
 	if scenario.Name != "not_yet_existing" {
-		must(t, os.MkdirAll(filepath.Dir(scenario.Source(dir)), 0o755))
+		must(t, os.MkdirAll(filepath.Dir(v.path), 0o755))
 	}
-	agent := s.agentOf(t, scenario.Name, scenario.Source(dir))
+	v.agent = s.agentOf(t, scenario.Name, "--http-listen", "127.0.0.1:0", v.path)
 	if scenario.Unprivileged {
-		agent.unprivileged(filepath.Dir(dir), dir)
+		v.agent.unprivileged(filepath.Dir(dir), dir)
 	}
-	agent.start().ready()
-	until(t, "the agent looks at its files", func() bool { return agent.logged("joined the chain") })
-	p, err := scenario.Start(dir, lines)
-	must(t, err)
-	written, ended := 0, false
+	return v
+}
+
+// torture runs the scenario until all has come that can.
+func (v *victim) torture(lines int) {
+	v.agent.start().ready()
+	until(v.t, "the agent looks at its files", func() bool { return v.agent.logged("joined the chain") })
+	p, err := v.scenario.Start(v.dir, lines)
+	must(v.t, err)
+	v.process = p
 	defer func() {
-		if !ended {
+		if !v.ended {
 			p.Stop()
 		}
 	}()
 	var came []byte
 	growing := time.Now()
-	for !ended || !complete(scenario, came, written) {
-		agent.alive()
-		if !ended {
-			written, ended, err = p.Ended()
-			must(t, err)
+	for !v.ended || !v.complete(came) {
+		v.obey()
+		if !v.ended {
+			v.written, v.ended, err = p.Ended()
+			must(v.t, err)
 		}
-		now := s.readArchive(t, agent.name, scenario.Source(dir))
+		now := v.readArchive(v.t, v.agent.name, v.path)
 		if len(now) != len(came) {
 			growing = time.Now()
-			must(t, p.Arrived(bytes.Count(now, []byte("\n"))))
+			must(v.t, p.Arrived(v.scenario.Last(now)))
 		}
 		came = now
 		if time.Since(growing) > patience/2 {
@@ -86,20 +103,108 @@ func (s *site) torture(t *testing.T, scenario torture.Scenario, lines int) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	agent.stop()
-	report := scenario.Check(s.readArchive(t, agent.name, scenario.Source(dir)), written)
-	if !ended || !report.Clean() || !scenario.Lossy && !report.Exact() {
-		t.Errorf("writer ended: %v; %v", ended, report)
-		s.listArchive(t, agent.name, scenario.Source(dir))
+	v.agent.stop()
+	report := v.scenario.Check(v.readArchive(v.t, v.agent.name, v.path), v.written.Lines)
+	v.t.Log(report)
+	if !v.ended || !report.Clean() || !v.scenario.Lossy && !report.Exact() {
+		v.t.Errorf("writer ended: %v", v.ended)
+		v.listArchive(v.t, v.agent.name, v.path)
 	}
 }
 
-// complete says that nothing more can come. Where lines are lost, the last one tells.
-func complete(scenario torture.Scenario, came []byte, written int) bool {
-	if scenario.Lossy {
-		return bytes.HasSuffix(came, scenario.Line(written))
+// obey kills or starts the agent as the scenario wants it.
+func (v *victim) obey() {
+	v.agent.alive()
+	wanted := v.process.WantsReader()
+	switch {
+	case wanted && !v.agent.running():
+		v.agent.start().ready()
+		must(v.t, v.process.Up(true))
+	case !wanted && v.agent.running():
+		v.agent.kill()
+		must(v.t, v.process.Up(false))
+	case wanted && v.scenario.Counts:
+		must(v.t, v.process.Behind(v.behind()))
 	}
-	return bytes.Count(came, []byte("\n")) >= written
+}
+
+var bytesBehind = regexp.MustCompile(`(?m)^logdrive_agent_bytes_behind (\S+)$`)
+
+// behind is how many bytes the agent has seen that the hub has not acknowledged.
+func (v *victim) behind() int64 {
+	_, body := get(v.t, v.agent.ready().HTTP+"/metrics")
+	m := bytesBehind.FindStringSubmatch(body)
+	if m == nil {
+		return -1 // it has not looked yet
+	}
+	n, err := strconv.ParseFloat(m[1], 64)
+	must(v.t, err)
+	return int64(n)
+}
+
+// complete says that nothing more can come. Where lines are lost, the last one tells.
+func (v *victim) complete(came []byte) bool {
+	if v.scenario.Lossy {
+		return v.scenario.Last(came) == v.written.Lines
+	}
+	return bytes.Count(came, []byte("\n")) >= v.written.Lines
+}
+
+// account compares what archive and ledger hold with every byte of every file that was written. The ledger holds nothing else.
+func (s *site) account(all []*victim) {
+	s.t.Helper()
+	archive := openIndex(s.t, s.archiveDir)
+	defer archive.Close()
+	gaps := map[string][]gap{}
+	for _, g := range readEntries(s.t, archive) {
+		gaps[g.source] = append(gaps[g.source], g)
+	}
+	for _, v := range all {
+		account := v.scenario.Account(v.written, generations(s.t, archive, v.agent.name, v.path, gaps[v.path]))
+		s.t.Logf("%s: %s", v.scenario.Name, account)
+		if len(account.Faults) > 0 || !v.scenario.Lossy && len(gaps[v.path]) > 0 {
+			s.t.Errorf("%s: %v", v.path, gaps[v.path])
+		}
+		delete(gaps, v.path)
+	}
+	for source, left := range gaps {
+		s.t.Errorf("ledger of %s: %v", source, left)
+	}
+}
+
+// generations is what archive and ledger say of each byte of a source.
+func generations(t testing.TB, a *archive.Reader, host, path string, gaps []gap) (all []torture.Generation) {
+	t.Helper()
+	for s, err := range a.Sources(host) {
+		must(t, err)
+		if s.Name != path {
+			continue
+		}
+		for _, g := range s.Generations {
+			one := torture.Generation{Number: g.Number}
+			for _, segment := range g.Segments {
+				data := readSegment(t, a, segment)
+				one.Runs = append(one.Runs, torture.Run{From: segment.Start, To: segment.Start + int64(len(data)), Data: data})
+			}
+			for _, gap := range gaps {
+				if gap.generation == g.Number {
+					one.Runs = append(one.Runs, torture.Run{From: gap.from, To: gap.to, Reason: gap.reason})
+				}
+			}
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+func readSegment(t testing.TB, a *archive.Reader, segment archive.Segment) []byte {
+	t.Helper()
+	r, err := a.OpenSegment(segment)
+	must(t, err)
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	must(t, err)
+	return data
 }
 
 // agentOf makes another agent of the site; its host is its name.

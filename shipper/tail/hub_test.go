@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"os"
 
+	"github.com/logdrive/logdrive/cmd/e2e/torture"
 	"github.com/logdrive/logdrive/shipper/tail"
 )
 
@@ -14,9 +15,15 @@ type hub struct {
 	data map[string]map[uint64][]byte
 	gens map[string][]*tail.Generation
 	miss []tail.Missing
+	runs map[generationKey][]torture.Run // what came and what is missing, with its offsets
 	// local is what a checkpoint beside the agent remembers.
 	local map[string]map[uint64]tail.Generation
 	count map[string]int
+}
+
+type generationKey struct {
+	source string
+	number uint64
 }
 
 // fataler is what ends a test: of testing or of rapid.
@@ -29,7 +36,7 @@ type fataler interface {
 func newHub(t fataler) *hub {
 	return &hub{
 		t: t, data: map[string]map[uint64][]byte{}, gens: map[string][]*tail.Generation{},
-		local: map[string]map[uint64]tail.Generation{}, count: map[string]int{},
+		local: map[string]map[uint64]tail.Generation{}, count: map[string]int{}, runs: map[generationKey][]torture.Run{},
 	}
 }
 
@@ -64,6 +71,7 @@ func (h *hub) take(b *tail.Batch) {
 			h.t.Fatalf("missing %+v at offset %d", m, g.Offset)
 		}
 		h.miss = append(h.miss, m)
+		h.run(m.Source, m.Generation, torture.Run{From: m.From, To: m.To, Reason: m.Reason})
 		if m.To >= 0 {
 			g.Offset = m.To
 		} else {
@@ -79,6 +87,7 @@ func (h *hub) take(b *tail.Batch) {
 		}
 		h.data[c.Source][c.Generation] = append(h.data[c.Source][c.Generation], rest[:c.Length]...)
 		h.count[c.Source] += int(c.Lines)
+		h.run(c.Source, c.Generation, torture.Run{From: c.Offset, To: c.Offset + c.Length, Data: bytes.Clone(rest[:c.Length])})
 		g.Offset += c.Length
 		g.Check = c.Check
 		if n := int64(bytes.Count(rest[:c.Length], []byte{'\n'})); n != c.Lines {
@@ -124,6 +133,19 @@ func (h *hub) recovered(local bool) []tail.Generation {
 	return all
 }
 
+func (h *hub) run(source string, number uint64, r torture.Run) {
+	key := generationKey{source, number}
+	h.runs[key] = append(h.runs[key], r)
+}
+
+// generations is what became of each byte of a source.
+func (h *hub) generations(source string) (all []torture.Generation) {
+	for _, g := range h.gens[source] {
+		all = append(all, torture.Generation{Number: g.Number, Runs: h.runs[generationKey{source, g.Number}]})
+	}
+	return all
+}
+
 // all is everything that came of a source, generations joined.
 func (h *hub) all(source string) string {
 	var b []byte
@@ -131,6 +153,16 @@ func (h *hub) all(source string) string {
 		b = append(b, h.data[source][uint64(i+1)]...)
 	}
 	return string(b)
+}
+
+// last is what came of the newest generation of which anything came.
+func (h *hub) last(source string) []byte {
+	for i := len(h.gens[source]); i > 0; i-- {
+		if data := h.data[source][uint64(i)]; len(data) > 0 {
+			return data
+		}
+	}
+	return nil
 }
 
 // missing is how many bytes were declared missing; that a file may have grown

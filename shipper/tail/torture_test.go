@@ -97,56 +97,119 @@ func asNobody(t *testing.T) {
 
 func tortureOnce(t *testing.T, s torture.Scenario, lines int, how disturb) {
 	dir := t.TempDir()
-	chance := random(t)
-	path := s.Source(dir)
-	cfg := config(path)
-	cfg.Patience, cfg.Grace = 500*time.Millisecond, 500*time.Millisecond
-	tl, h := start(t, cfg), newHub(t)
+	r := &rack{t: t, scenario: s, how: how, chance: random(t), path: s.Source(dir), cfg: config(s.Source(dir)), hub: newHub(t)}
+	r.cfg.Patience, r.cfg.Grace = 500*time.Millisecond, 500*time.Millisecond
+	r.tailer = start(t, r.cfg)
 	p, err := s.Start(dir, lines)
 	must(t, err)
-	written, ended := 0, false
+	r.process = p
+	ended := false
 	defer func() {
 		if !ended {
 			p.Stop()
 		}
 	}()
-	var b tail.Batch
 	deadline := time.Now().Add(60 * time.Second)
 	quiet := 0
 	for !ended || quiet < 10 {
 		if time.Now().After(deadline) {
-			t.Fatalf("not done in time: %s, stats %+v", s.Check([]byte(h.all(path)), written), tl.Stats())
+			t.Fatalf("not done in time: %s, stats %+v", s.Check([]byte(r.hub.all(r.path)), r.written.Lines), r.tailer.Stats())
 		}
 		if !ended {
-			written, ended, err = p.Ended()
+			r.written, ended, err = p.Ended()
 			must(t, err)
 		}
-		b.Reset()
-		must(t, tl.Fill(&b, limits))
 		switch {
-		case b.Empty():
-			if ended && tl.Stats().Behind == 0 && (s.Lossy || h.lines(path) >= written) {
-				quiet++
-			}
-			<-tl.Wake()
-		case how == setBack && chance.IntN(8) == 0:
-			must(t, tl.Recover(h.recovered(chance.IntN(2) == 0)))
-		case how == restart && chance.IntN(8) == 0:
-			must(t, tl.Close())
-			tl = start(t, cfg, h.recovered(chance.IntN(2) == 0)...)
-		default:
-			h.take(&b)
-			tl.Acked(&b)
-			h.remember(tl.Known())
-			must(t, p.Arrived(h.lines(path)))
+		case !r.obey():
+			time.Sleep(time.Millisecond) // nothing but the writer's wish tells when to go on
+		case r.turn():
+		case ended && r.complete():
+			quiet++
 		}
 	}
-	r := s.Check([]byte(h.all(path)), written)
-	if !r.Clean() || (!s.Lossy && !r.Exact()) || h.missing() > 0 {
-		t.Errorf("%s; declared missing %+v", r, h.miss)
-		for _, g := range h.gens[path] {
-			data := h.data[path][g.Number]
-			t.Logf("generation %d %s, %d bytes, length %d, first %.9s, last %.30q", g.Number, g.Identity, len(data), g.Length, data, data[bytes.LastIndexByte(bytes.TrimSuffix(data, []byte("\n")), '\n')+1:])
-		}
+	r.judge()
+}
+
+// rack is one scenario at work on a tailer.
+type rack struct {
+	t        *testing.T
+	scenario torture.Scenario
+	how      disturb
+	chance   *rand.Rand
+	path     string
+	cfg      tail.Config
+	tailer   *tail.Tailer // nil while the scenario wants no reader
+	hub      *hub
+	process  *torture.Process
+	written  torture.Written
+	batch    tail.Batch
+}
+
+// obey kills or starts the tailer as the scenario wants it, and reports whether one runs.
+func (r *rack) obey() bool {
+	wanted := r.process.WantsReader()
+	switch {
+	case wanted && r.tailer == nil:
+		r.tailer = start(r.t, r.cfg, r.known()...)
+	case !wanted && r.tailer != nil:
+		must(r.t, r.tailer.Close())
+		r.tailer = nil
+	default:
+		return wanted
+	}
+	must(r.t, r.process.Up(wanted))
+	return wanted
+}
+
+// known is what the hub tells, joined with the checkpoint as often as not.
+func (r *rack) known() []tail.Generation { return r.hub.recovered(r.chance.IntN(2) == 0) }
+
+// turn ships what is there and reports whether there was anything.
+func (r *rack) turn() bool {
+	r.batch.Reset()
+	must(r.t, r.tailer.Fill(&r.batch, limits))
+	must(r.t, r.process.Behind(r.tailer.Stats().Behind))
+	switch {
+	case r.batch.Empty():
+		<-r.tailer.Wake()
+		return false
+	case r.how == setBack && r.chance.IntN(8) == 0:
+		must(r.t, r.tailer.Recover(r.known()))
+	case r.how == restart && r.chance.IntN(8) == 0:
+		must(r.t, r.tailer.Close())
+		r.tailer = start(r.t, r.cfg, r.known()...)
+	default:
+		r.hub.take(&r.batch)
+		r.tailer.Acked(&r.batch)
+		r.hub.remember(r.tailer.Known())
+		must(r.t, r.process.Arrived(r.scenario.Last(r.hub.last(r.path))))
+	}
+	return true
+}
+
+// complete says that nothing more can come. Where lines are lost, the last one tells.
+func (r *rack) complete() bool {
+	if r.tailer.Stats().Behind > 0 {
+		return false
+	}
+	if r.scenario.Lossy {
+		return r.scenario.Last(r.hub.last(r.path)) == r.written.Lines
+	}
+	return r.hub.lines(r.path) >= r.written.Lines
+}
+
+// judge compares what came with what was written, line by line and byte by byte of every file.
+func (r *rack) judge() {
+	s, h := r.scenario, r.hub
+	report := s.Check([]byte(h.all(r.path)), r.written.Lines)
+	account := s.Account(r.written, h.generations(r.path))
+	r.t.Logf("%s; %s", report, account)
+	if report.Clean() && (s.Lossy || report.Exact() && h.missing() == 0) && len(account.Faults) == 0 {
+		return
+	}
+	r.t.Errorf("declared missing %+v", h.miss)
+	for _, g := range h.gens[r.path] {
+		data := h.data[r.path][g.Number]
+		r.t.Logf("generation %d %s, %d bytes, length %d, first %.9s, last %.30q", g.Number, g.Identity, len(data), g.Length, data, data[bytes.LastIndexByte(bytes.TrimSuffix(data, []byte("\n")), '\n')+1:])
 	}
 }

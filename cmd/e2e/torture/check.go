@@ -68,6 +68,13 @@ func (s Scenario) Check(came []byte, written int) Report {
 	return r
 }
 
+// Last is the number of the last whole line of what came, 0 if there is none.
+func (s Scenario) Last(came []byte) int {
+	end := bytes.LastIndexByte(came, '\n') + 1
+	start := bytes.LastIndexByte(came[:max(0, end-1)], '\n') + 1
+	return number(came[start:end])
+}
+
 // Line is the text of a line with its newline.
 func (s Scenario) Line(n int) []byte {
 	if s.line != nil {

@@ -42,12 +42,21 @@ func write(name, dir, lines string) error {
 	return fmt.Errorf("no scenario %q", name)
 }
 
+// Files below the scenario's directory through which writer and test talk.
+const (
+	writtenFile = "written" // by the writer when it ends
+	arrivedFile = "arrived" // number of the last line that came
+	behindFile  = "behind"  // bytes that the reader has seen and not shipped
+	wantedFile  = "wanted"  // whether a reader is to run, 1 or 0
+	upFile      = "up"      // whether one runs
+)
+
 // Process is a writer at work.
 type Process struct {
-	dir     string
-	arrived *os.File
-	cmd     *exec.Cmd
-	done    chan error
+	dir             string
+	arrived, behind *os.File
+	cmd             *exec.Cmd
+	done            chan error
 }
 
 // Start begins to write about n lines below dir, which must be empty, in a process of its own.
@@ -59,40 +68,72 @@ func (s Scenario) Start(dir string, n int) (*Process, error) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), envScenario+"="+s.Name, envDir+"="+dir, envLines+"="+strconv.Itoa(n))
 	cmd.Stderr = os.Stderr
-	arrived, err := os.Create(filepath.Join(dir, "arrived"))
+	arrived, err := os.Create(filepath.Join(dir, arrivedFile))
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	behind, err := os.Create(filepath.Join(dir, behindFile))
+	if err != nil {
 		return nil, errors.Join(err, arrived.Close())
 	}
-	p := &Process{dir: dir, arrived: arrived, cmd: cmd, done: make(chan error, 1)} // the writer ends whoever asks
-	go func() { p.done <- cmd.Wait() }()
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, arrived.Close(), behind.Close())
+	}
+	p := &Process{dir: dir, arrived: arrived, behind: behind, cmd: cmd, done: make(chan error, 1)} // the writer ends whoever asks
+	go func() { p.done <- errors.Join(cmd.Wait(), arrived.Close(), behind.Close()) }()
 	return p, nil
 }
 
-// Arrived tells the writer how many lines have come so far. It writes in place: to make and
-// rename a file may wait for others' syncs, and who waits does not look at the log.
-func (p *Process) Arrived(lines int) error {
-	_, err := p.arrived.WriteAt(fmt.Appendf(nil, "%020d", lines), 0)
+// Arrived tells the writer the number of the last line that has come.
+func (p *Process) Arrived(line int) error { return tell(p.arrived, line) }
+
+// Behind tells the writer how many bytes the reader has seen in the log that it has not shipped.
+func (p *Process) Behind(bytes int64) error { return tell(p.behind, int(bytes)) }
+
+// tell writes in place: to make and rename a file may wait for others' syncs, and who waits does not look at the log.
+func tell(f *os.File, n int) error {
+	_, err := f.WriteAt(fmt.Appendf(nil, "%020d", n), 0)
+	if errors.Is(err, os.ErrClosed) {
+		return nil // the writer has ended and listens no more
+	}
 	return err
 }
 
-// Ended reports whether the writer has ended and how many lines it wrote.
-func (p *Process) Ended() (lines int, ended bool, err error) {
+// WantsReader reports whether a reader is to run now. Where none is, it is to be killed; [Process.Up] tells that it was done.
+func (p *Process) WantsReader() bool {
+	n, ok := readNumber(filepath.Join(p.dir, wantedFile))
+	return !ok || n != 0
+}
+
+// Up tells the writer whether a reader runs.
+func (p *Process) Up(up bool) error {
+	text := "0"
+	if up {
+		text = "1"
+	}
+	return os.WriteFile(filepath.Join(p.dir, upFile), []byte(text), 0o644)
+}
+
+func readNumber(path string) (n int, ok bool) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	n, err = strconv.Atoi(strings.TrimSpace(string(data)))
+	return n, err == nil
+}
+
+// Ended reports whether the writer has ended and what it wrote.
+func (p *Process) Ended() (w Written, ended bool, err error) {
 	select {
 	case err := <-p.done:
 		if err != nil {
-			return 0, true, fmt.Errorf("writer: %w", err)
+			return w, true, fmt.Errorf("writer: %w", err)
 		}
-		data, err := os.ReadFile(filepath.Join(p.dir, "written"))
-		if err != nil {
-			return 0, true, err
-		}
-		lines, err := strconv.Atoi(strings.TrimSpace(string(data)))
-		return lines, true, err
+		w, err = loadWritten(p.dir)
+		return w, true, err
 	default:
-		return 0, false, nil
+		return w, false, nil
 	}
 }
 

@@ -8,15 +8,19 @@ import (
 // Scenario is one way to write a log.
 type Scenario struct {
 	Name string
-	// Lossy: whole files come and go between two looks, so that their lines
-	// can be had by nobody. What comes must be clean all the same.
+	// Lossy: bytes are taken away that nobody can have. What comes must be clean all the same, and
+	// the rest declared missing.
 	Lossy bool
+	// Races: they may come and go between two looks, so that nobody can know of them.
+	Races bool
 	// Deletes: files are removed that a reader can have only by the descriptors it
 	// holds: it must not be restarted meanwhile.
 	Deletes bool
 	// Instant: files are rotated, packed and removed within one instant, ten in a row. Packing takes their birth times away: a reader that is
 	// started in between has every byte, but cannot know their order.
 	Instant bool
+	// Counts: the writer waits until the reader is behind by a number of bytes.
+	Counts bool
 	// Unprivileged: it means something only if the reader is not root.
 	Unprivileged bool
 
@@ -45,10 +49,10 @@ var Scenarios = []Scenario{
 	{Name: "rename_latewriter_nocreate", write: lateWriterNoCreate},
 	{Name: "copytruncate", write: func(w *writer) { copyTruncate(w, false) }},
 	{Name: "copytruncate_readeruptodate", write: func(w *writer) { copyTruncate(w, true) }},
-	{Name: "delete_recreate", Deletes: true, write: func(w *writer) { rotate(w, func() { w.pause(75); w.must(os.Remove(w.path)) }) }},
+	{Name: "delete_recreate", Deletes: true, write: func(w *writer) { rotate(w, func() { w.pause(75); w.remove(w.path) }) }},
 	{Name: "quick_rotations_20", write: func(w *writer) { quick(w, 20, func(i int) { w.rename(w.dated(w.line)) }) }},
 	{Name: "quick_rotations_shift", write: func(w *writer) { quick(w, 20, func(int) { w.shift(40) }) }},
-	{Name: "quick_delete_recreate_10", Deletes: true, Lossy: true, write: func(w *writer) { quick(w, 10, func(int) { w.must(os.Remove(w.path)) }) }},
+	{Name: "quick_delete_recreate_10", Deletes: true, Lossy: true, Races: true, write: func(w *writer) { quick(w, 10, func(int) { w.remove(w.path) }) }},
 	{Name: "quick_gzip_10", Instant: true, write: func(w *writer) {
 		quick(w, 10, func(int) { w.rename(w.dated(w.line)); w.gzip(w.dated(w.line)) })
 	}},
@@ -66,6 +70,10 @@ var Scenarios = []Scenario{
 	{Name: "dir_removed_recreated", Deletes: true, write: dirRemoved},
 	{Name: "perm_denied_newfile", Unprivileged: true, write: permFile},
 	{Name: "perm_denied_dir", Unprivileged: true, write: permDir},
+	{Name: "trunc_partial_line", Lossy: true, Counts: true, write: truncPartial},
+	{Name: "trunc_race", Lossy: true, Races: true, write: truncRace},
+	{Name: "trunc_while_away", Lossy: true, write: truncAway},
+	{Name: "delete_while_away", Lossy: true, write: deleteAway},
 }
 
 func steady(w *writer) {
@@ -130,7 +138,7 @@ func copyTruncate(w *writer, upToDate bool) {
 			w.wait()
 		}
 		w.copyTo(w.dated(i))
-		w.must(os.Truncate(w.path, 0))
+		w.cut(true)
 	}
 	w.lines(3)
 }
@@ -168,10 +176,10 @@ func rewrite(w *writer, before, after int) {
 	for w.more() {
 		w.block(before)
 		w.wait()
-		w.must(os.Truncate(w.path, 0))
+		w.cut(false)
 		w.block(after)
 		w.wait()
-		w.must(os.Truncate(w.path, 0))
+		w.cut(false)
 	}
 }
 
@@ -249,6 +257,7 @@ func dirRemoved(w *writer) {
 		w.spread(100, 25)
 		w.pause(75) // what comes and goes between two looks nobody can have
 		w.must(os.RemoveAll(dir))
+		w.history.end(Removed)
 		w.pause(10)
 	}
 	w.must(os.MkdirAll(dir, 0o755))
@@ -275,6 +284,74 @@ func permDir(w *writer) {
 		w.spread(50, 20)
 		w.must(os.Chmod(dir, 0o755))
 		w.shift(9)
+	}
+	w.lines(3)
+}
+
+// truncPartial cuts a line away that was never completed: a reader has seen it and must not ship it.
+func truncPartial(w *writer) {
+	w.n /= 20
+	for w.open(); w.more(); {
+		w.lines(50)
+		w.wait()
+		p := w.next()
+		w.put(p[:len(p)/2])
+		w.seen(len(p) / 2)
+		w.history.gaveUp(len(p) - len(p)/2)
+		w.cut(false)
+	}
+	w.lines(3)
+}
+
+// truncRace cuts the log without a copy and without asking whether anybody has read it.
+func truncRace(w *writer) {
+	for w.open(); w.more(); {
+		w.spread(100, 20)
+		w.cut(false)
+	}
+	w.lines(3)
+}
+
+// truncAway cuts the log while no reader runs: what was written since the last one was killed is gone, once and again.
+func truncAway(w *writer) {
+	w.n /= 5
+	for w.open(); w.more(); {
+		w.spread(50, 10)
+		w.wait() // of a file that is in no checkpoint and not at the hub nobody knows
+		w.spread(20, 5)
+		w.reader(false)
+		w.lines(50)
+		w.cut(false)
+		w.lines(100)
+		w.cut(false)
+		w.lines(20 + w.line%100)
+		w.reader(true)
+		w.spread(50, 10)
+		w.wait()
+	}
+	w.lines(3)
+}
+
+// deleteAway removes the log while no reader runs, and a second one that no reader ever saw.
+func deleteAway(w *writer) {
+	w.n /= 5
+	for w.open(); w.more(); {
+		w.spread(50, 10)
+		w.wait() // of a file that is in no checkpoint and not at the hub nobody knows
+		w.spread(20, 5)
+		w.reader(false)
+		w.lines(50)
+		old := w.dated(w.line)
+		w.rename(old)
+		w.remove(old)
+		w.open()
+		w.lines(30)
+		w.remove(w.path)
+		w.open()
+		w.lines(30)
+		w.reader(true)
+		w.spread(50, 10)
+		w.wait()
 	}
 	w.lines(3)
 }

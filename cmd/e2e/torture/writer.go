@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -19,8 +18,9 @@ type writer struct {
 	dir      string
 	path     string // of the log
 	n        int    // about how many lines to write
-	line     int    // written last
+	line     int    // begun last
 	f        *os.File
+	history  history
 }
 
 // stop ends a scenario from within.
@@ -44,7 +44,7 @@ func (s Scenario) run(dir string, n int) (err error) {
 	if w.f != nil {
 		w.must(w.f.Close())
 	}
-	return os.WriteFile(filepath.Join(dir, "written"), []byte(strconv.Itoa(w.line)), 0o644)
+	return w.history.save(dir, w.line)
 }
 
 func (w *writer) must(err error) {
@@ -65,6 +65,9 @@ func (w *writer) openAs(mode os.FileMode) {
 	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, mode)
 	w.must(err)
 	w.f = f
+	st, err := f.Stat()
+	w.must(err)
+	w.must(w.history.opened(st.Size()))
 }
 
 func (w *writer) next() []byte {
@@ -91,6 +94,7 @@ func (w *writer) block(k int) {
 func (w *writer) put(p []byte) {
 	_, err := w.f.Write(p)
 	w.must(err)
+	w.history.wrote(len(p))
 }
 
 func (w *writer) pause(ms int) { time.Sleep(time.Duration(ms) * time.Millisecond) }
@@ -158,15 +162,50 @@ func (w *writer) link(target string) {
 	w.must(os.Rename(w.path+".new", w.path))
 }
 
+// cut truncates the log in place: the next that stands in the same file begins. Where a copy was made before, nothing is gone.
+func (w *writer) cut(copied bool) {
+	w.must(os.Truncate(w.path, 0))
+	if !copied {
+		w.history.end(Cut)
+	}
+	w.must(w.history.opened(0))
+}
+
+// remove deletes the log, or what it was renamed to.
+func (w *writer) remove(path string) {
+	w.must(os.Remove(path))
+	w.history.end(Removed)
+}
+
 // wait waits until every line has arrived: what comes next destroys them.
 func (w *writer) wait() {
+	w.await(arrivedFile, fmt.Sprintf("line %d", w.line), func(n int) bool { return n >= w.line })
+}
+
+// seen waits until the reader knows how long the log is, of which it has shipped all but the last bytes.
+func (w *writer) seen(bytes int) {
+	w.await(behindFile, fmt.Sprintf("%d bytes behind", bytes), func(n int) bool { return n == bytes })
+}
+
+// reader has the reader killed, or started again.
+func (w *writer) reader(up bool) {
+	want := 0
+	if up {
+		want = 1
+	}
+	w.must(os.WriteFile(filepath.Join(w.dir, wantedFile), []byte(strconv.Itoa(want)), 0o644))
+	w.await(upFile, fmt.Sprintf("reader up: %v", up), func(n int) bool { return n == want })
+	w.history.unwatched = !up
+}
+
+// await waits for what the test tells.
+func (w *writer) await(file, what string, is func(n int) bool) {
 	for deadline := time.Now().Add(time.Minute); ; w.pause(1) {
-		data, _ := os.ReadFile(filepath.Join(w.dir, "arrived"))
-		if n, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && n >= w.line {
+		if n, ok := readNumber(filepath.Join(w.dir, file)); ok && is(n) {
 			return
 		}
 		if time.Now().After(deadline) {
-			panic(stop{fmt.Errorf("line %d did not arrive", w.line)})
+			panic(stop{fmt.Errorf("not within a minute: %s", what)})
 		}
 	}
 }
