@@ -21,6 +21,7 @@ type appender struct {
 	taken   uint64    // sequence of the last delivery that is in the archive's files
 	changed map[string]*change
 	tables  []hostTable // wanted, to go with the next group
+	purged  bool        // a message that is to be read again is gone from the stream
 }
 
 // change is what happened to a host since its table was last written.
@@ -30,7 +31,7 @@ type change struct {
 }
 
 func newAppender(t *tenure, free chan<- []byte) *appender {
-	return &appender{tenure: t, free: free, changed: map[string]*change{}}
+	return &appender{tenure: t, free: free, changed: map[string]*change{}, taken: t.partition.Committed()}
 }
 
 // run appends until ctx ends, and hands over what is left then. inner ends when another goroutine of the tenure failed.
@@ -52,13 +53,15 @@ func (a *appender) run(ctx, inner context.Context, in <-chan *delivery, out chan
 		}
 		select {
 		case d := <-more:
-			if err := a.append(ctx, inner, d); err != nil {
+			if err := a.append(ctx, inner, d); errors.Is(err, errHealed) {
+				return a.finish(inner, out)
+			} else if err != nil {
 				return err
 			}
 			if ctx.Err() != nil { // perhaps d could not be appended: then nothing behind it may be, for a commit covers everything up to its last message
 				return a.finish(inner, out)
 			}
-			if len(a.open.replies) == 1 {
+			if a.open.messages == 1 {
 				tick.Reset(a.cfg.CommitEvery) // after first was set: due must be true when it fires
 			}
 		case handed <- a.ready:
@@ -77,7 +80,7 @@ func (a *appender) run(ctx, inner context.Context, in <-chan *delivery, out chan
 // due reports whether it is time for a border.
 func (a *appender) due() bool {
 	return a.bytes >= a.cfg.CommitBytes || len(a.tables) > 0 ||
-		len(a.open.replies) > 0 && time.Since(a.first) >= a.cfg.CommitEvery
+		a.open.messages > 0 && time.Since(a.first) >= a.cfg.CommitEvery
 }
 
 // cut draws a border: tables are taken here, where no batch is half appended.
@@ -99,7 +102,7 @@ func (a *appender) collectTables() {
 
 func (a *appender) snapshot(hosts []string) {
 	for _, host := range hosts {
-		if a.partition.Knows(host) {
+		if a.partition.Complete(host) {
 			a.tables = append(a.tables, hostTable{host, a.partition.Table(host)})
 		}
 		delete(a.changed, host)
@@ -116,6 +119,9 @@ func (a *appender) append(ctx, inner context.Context, d *delivery) error {
 			a.health.working()
 			return nil
 		}
+		if errors.Is(err, errHealed) {
+			return err
+		}
 		err = fmt.Errorf("archive message %d of %s: %w", d.sequence, d.host, err)
 		a.log.Error("cannot append; trying on, nothing is lost while the hub has room", "err", err)
 		a.health.fault(err)
@@ -129,6 +135,9 @@ func (a *appender) append(ctx, inner context.Context, d *delivery) error {
 }
 
 func (a *appender) put(ctx context.Context, d *delivery) error {
+	if a.healTo != 0 && d.sequence > a.taken+1 && a.taken < a.healTo {
+		a.purged = true
+	}
 	if a.healTo != 0 && d.sequence > a.healTo {
 		if err := a.healed(ctx); err != nil {
 			return err
@@ -159,40 +168,6 @@ func (a *appender) take(ctx context.Context, d *delivery) error {
 	}
 	return err
 }
-
-// healed is called when everything the stream still has below the floor was read again: what the tables hold beyond that is gone from both, and the ledger says so
-// (rule R8). No border is drawn between the last message and these entries, so they are committed together.
-func (a *appender) healed(ctx context.Context) error {
-	keys, err := a.bucket.ListKeysFiltered(ctx, wire.TableKeys(a.layout.Stream(a.number)))
-	if err != nil {
-		return fmt.Errorf("list tables: %w", err)
-	}
-	defer keys.Stop()
-	hosts := newTables(a.bucket, a.layout.Stream(a.number))
-	for key := range keys.Keys() {
-		host, err := wire.HostOfTable(key)
-		if err != nil {
-			continue
-		}
-		table, _, err := hosts.read(ctx, host)
-		if err != nil {
-			return err
-		}
-		if err := a.learn(ctx, host); err != nil {
-			return err
-		}
-		if err := a.partition.Missing(host, table); err != nil {
-			return err
-		}
-	}
-	a.log.Info("the archive is healed as far as the hub can", "floor", a.healTo)
-	a.healTo = 0
-	a.partition.HealTo(0)
-	return nil
-}
-
-// halfHealed says that all was read again, and what is gone for good is not in the ledger yet: a commit now would make the archive look whole.
-func (a *appender) halfHealed() bool { return a.healTo != 0 && a.taken >= a.healTo }
 
 // learn tells the partition the positions of a host that it has not seen: those of the host's table at the start of the epoch (rule R7). Without
 // them, bytes that another archive has would look missing here.
@@ -225,9 +200,10 @@ func (a *appender) quarantine(ctx context.Context, d *delivery, reason error) er
 }
 
 func (a *appender) account(d *delivery) {
-	if len(a.open.replies) == 0 {
+	if a.open.messages == 0 {
 		a.first, a.open.oldest = time.Now(), d.stored
 	}
+	a.open.messages++
 	a.open.replies = append(a.open.replies, d.reply)
 	a.bytes += int64(len(d.raw)) + 1
 	if d.host != "" {
@@ -250,7 +226,7 @@ func (a *appender) account(d *delivery) {
 func (a *appender) finish(inner context.Context, out chan<- *group) error {
 	for {
 		if a.ready == nil {
-			if len(a.open.replies) == 0 || a.halfHealed() {
+			if a.open.messages == 0 || a.halfHealed() {
 				return nil
 			}
 			a.cut(true)

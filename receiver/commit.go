@@ -12,11 +12,12 @@ import (
 
 // group is what one commit makes durable, with what is to be done once the record says so.
 type group struct {
-	commit  *archive.Commit
-	replies []string    // of its messages
-	oldest  time.Time   // when the hub had its first message
-	tables  []hostTable // as of its border
-	last    bool        // nothing was waiting to be appended behind it
+	commit   *archive.Commit
+	messages int
+	replies  []string    // of its messages
+	oldest   time.Time   // when the hub had its first message
+	tables   []hostTable // as of its border
+	last     bool        // nothing was waiting to be appended behind it
 }
 
 // hostTable is a host's table that may be written once the floor covers it.
@@ -28,8 +29,8 @@ type hostTable struct {
 // committer makes groups durable, one after the other, moves the floor and then acks.
 type committer struct {
 	*tenure
+	healing bool
 	done    uint64 // committed, and not yet the floor
-	healTo  uint64 // sequence at which a restored archive is whole; 0: it is
 	bytes   int64  // raw, committed since the floor was moved
 	moved   time.Time
 	replies []string
@@ -74,10 +75,6 @@ func (c *committer) commit(g *group) error {
 	c.metrics.committed(time.Since(start), g)
 	c.health.working()
 	c.done = max(c.done, g.commit.Sequence())
-	if c.healTo != 0 && c.done >= c.healTo {
-		c.healTo = 0
-		close(c.whole)
-	}
 	c.bytes += g.commit.Bytes()
 	c.replies = append(c.replies, g.replies...)
 	c.tables = append(c.tables, g.tables...)
@@ -91,6 +88,9 @@ func (c *committer) urgent(g *group) bool {
 // moveFloor is the receiver's receipt: the record says that everything up to the floor is archived, and only then are the messages acked and may be purged.
 func (c *committer) moveFloor(ctx context.Context) error {
 	c.moved = time.Now()
+	if c.healing { // the floor has long passed what is read again
+		return nil
+	}
 	if floor := c.records.record.Floor; c.done > floor {
 		next, err := c.records.record.Advance(c.done)
 		if err != nil {

@@ -49,7 +49,7 @@ type fetcher struct {
 	stream  jetstream.Stream
 	name    string // of the consumer
 	after   uint64 // the sequence delivered last
-	healTo  uint64 // up to here messages may be absent: they were archived once, and purged
+	healTo  uint64 // up to here messages are read again, and may have been purged; nothing behind the first one at or above it is wanted. 0: read on
 	pull    int    // bytes asked for ahead
 	decoder *wire.Decoder
 	free    chan []byte // buffers of payloads that were appended
@@ -80,6 +80,9 @@ func (f *fetcher) run(ctx context.Context, out chan<- *delivery) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		if f.healTo != 0 && d.sequence >= f.healTo {
+			return nil
+		}
 	}
 }
 
@@ -88,14 +91,18 @@ func (f *fetcher) open(ctx context.Context) (jetstream.Consumer, error) {
 	if err := f.stream.DeleteConsumer(ctx, f.name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil, fmt.Errorf("delete consumer %s: %w", f.name, err)
 	}
-	consumer, err := f.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+	cfg := jetstream.ConsumerConfig{
 		Durable:       f.name,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:   f.after + 1,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       time.Hour, // a full disk must not bring messages again
 		MaxAckPending: -1,
-	})
+	}
+	if f.healTo != 0 {
+		cfg.InactiveThreshold = time.Minute
+	}
+	consumer, err := f.stream.CreateConsumer(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make consumer %s: %w", f.name, err)
 	}

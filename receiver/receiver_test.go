@@ -21,6 +21,7 @@ import (
 // running is a receiver on an archive directory.
 type running struct {
 	*receiver.Receiver
+	js     jetstream.JetStream
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -44,7 +45,11 @@ func start(t *testing.T, hub *clustertest.Hub, dir string, change func(*receiver
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	run := &running{Receiver: r, cancel: cancel, done: make(chan error, 1)}
+	js, err := jetstream.New(hub.Receiver(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := &running{Receiver: r, js: js, cancel: cancel, done: make(chan error, 1)}
 	go func() {
 		err := r.Run(ctx)
 		nc.Close()

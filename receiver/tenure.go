@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,15 +29,16 @@ var errStopped = errors.New("stopped")
 type tenure struct {
 	*Receiver
 	number    int    // of the partition
-	began     uint64 // sequence at which the epoch began; the record itself is the committer's, once it runs
+	epoch     uint64 // of the tenure
+	began     uint64 // sequence at which it began; the record itself is the committer's, once it runs
+	healTo    uint64 // what is read again into a restored archive ends here; 0: the tenure is the owner's. The appender's, once it runs
 	log       *slog.Logger
 	stream    jetstream.Stream
 	records   *recordStore
 	partition *archive.Partition
 	health    *health
-	healTo    uint64           // floor below which a restored archive is read again; 0: it is whole. The appender's, once it runs
+	lacking   []handover.Range // what the record says of this archive, and it does not hold: it was restored from an old copy
 	keeping   chan []hostTable // from the committer to the tabler
-	whole     chan struct{}    // closed when the archive has committed what it read again
 }
 
 // own waits for its turn to own the partition, and archives until ctx ends, the coordinator wants another owner, or something breaks.
@@ -46,12 +46,12 @@ func (r *Receiver) own(ctx context.Context, number int, h *health) error {
 	t := &tenure{
 		Receiver: r, number: number, health: h, log: r.cfg.Logger.With("partition", number),
 		records: &recordStore{bucket: r.bucket, key: wire.RecordKey(r.layout.Number, number)},
-		keeping: make(chan []hostTable, 1), whole: make(chan struct{}),
+		keeping: make(chan []hostTable, 1),
 	}
 	if err := t.await(ctx); err != nil {
 		return err
 	}
-	if err := t.open(ctx); err != nil {
+	if err := t.open(); err != nil {
 		return err
 	}
 	defer t.metrics.owns(number, false)
@@ -70,13 +70,23 @@ const turnMin, turnMax = 20 * time.Millisecond, time.Second
 
 // await reconciles the archive with the record, whoever owns the partition, waits until it shall be this archive's, and takes it over.
 func (t *tenure) await(ctx context.Context) error {
+	select {
+	case <-t.wishes.known:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if err := t.look(ctx); err != nil {
+		return err
+	}
+	if err := t.heal(ctx); err != nil {
 		return err
 	}
 	wait := backoff{turnMin, turnMax}
 	for {
-		if err := t.wanted(ctx); err != nil {
-			return err
+		if !t.owner() {
+			if err := t.wanted(ctx); err != nil {
+				return err
+			}
 		}
 		err := t.takeOver(ctx)
 		if !errors.Is(err, errOwned) {
@@ -87,6 +97,11 @@ func (t *tenure) await(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// owner says that the archive owns the partition already. If it should not, it takes it up all the same: only it can release it.
+func (t *tenure) owner() bool {
+	return t.records.record.Owner == t.archive.ID() && !t.records.record.Released
 }
 
 // wanted waits until the coordinator wants this archive to own the partition.
@@ -193,34 +208,22 @@ func (t *tenure) reconcile(record handover.Record, info *jetstream.StreamInfo) e
 	if err != nil {
 		return err
 	}
-	for _, lacking := range plan.ReadAgain {
-		if lacking.Epoch < record.Epoch {
-			t.log.Error("the archive lacks what it held in an earlier epoch: an old backup was restored; bring a newer one", "epoch", lacking.Epoch, "after", lacking.After, "to", lacking.To)
-		}
-	}
+	t.lacking = plan.ReadAgain
 	if len(plan.SetAside) > 0 {
 		t.log.Warn("setting aside what another archive holds", "ranges", plan.SetAside)
 	}
 	return t.archive.SetAside(name, plan.SetAside)
 }
 
-func (t *tenure) open(ctx context.Context) (err error) {
+func (t *tenure) open() (err error) {
 	record := t.records.record
-	t.began = record.Epochs[len(record.Epochs)-1].Start
+	t.epoch, t.began = record.Epoch, record.Epochs[len(record.Epochs)-1].Start
 	if t.partition, err = t.archive.Partition(record.Stream, record.Created, record.Epoch, t.began); err != nil {
 		return err
 	}
-	committed := t.partition.Committed()
-	if err := t.membership.heals(ctx, t.number, committed < record.Floor); err != nil {
-		return errors.Join(err, t.partition.Close())
+	if committed := t.partition.Committed(); committed < record.Floor { // it was healed before
+		return errors.Join(fmt.Errorf("the archive is committed up to %d, below the floor %d", committed, record.Floor), t.partition.Close())
 	}
-	if committed < record.Floor {
-		t.log.Warn("the archive is older than the record: a backup was restored. Reading again what the hub still has", "committed", committed, "floor", record.Floor)
-		t.healTo = record.Floor
-		t.partition.HealTo(record.Floor)
-		return nil
-	}
-	close(t.whole)
 	return nil
 }
 
@@ -240,8 +243,8 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(t.cfg.DrainTime, end) })()
 	deliveries, groups, free := make(chan *delivery, 2), make(chan *group), make(chan []byte, 4)
 	f := &fetcher{
-		stream: t.stream, name: "archive-" + strconv.FormatUint(t.records.record.Epoch, 10), after: t.partition.Committed(),
-		healTo: t.records.record.Floor, pull: t.cfg.PullBytes, decoder: decoder, free: free,
+		stream: t.stream, name: t.consumer(), after: t.partition.Committed(),
+		healTo: t.healTo, pull: t.cfg.PullBytes, decoder: decoder, free: free,
 	}
 	tasks.Go(func() error {
 		if err := f.run(fetching, deliveries); ctx.Err() == nil {
@@ -251,7 +254,7 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 	})
 	a := newAppender(t, free)
 	tasks.Go(func() error { return a.run(ctx, inner, deliveries, groups) })
-	c := &committer{tenure: t, healTo: t.healTo}
+	c := &committer{tenure: t, healing: t.healTo != 0}
 	tasks.Go(func() error { return c.run(inner, groups) })
 	tasks.Go(func() error { return newTabler(t).run(inner) })
 	// errStopped comes last: with it alone, everything that was appended is committed.

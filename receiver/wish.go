@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,11 +26,13 @@ type wishes struct {
 	key    string
 	log    *slog.Logger
 	now    *cell[Wishes]
-	seen   uint64 // revision of now
+	seen   uint64        // revision of now
+	known  chan struct{} // closed when they were read for the first time
+	learnt sync.Once
 }
 
 func newWishes(bucket jetstream.KeyValue, key string, log *slog.Logger) *wishes {
-	return &wishes{bucket: bucket, key: key, log: log, now: newCell[Wishes]()}
+	return &wishes{bucket: bucket, key: key, log: log, now: newCell[Wishes](), known: make(chan struct{})}
 }
 
 // readWishes reads them from the leader of the bucket, with their revision; 0 when there are none.
@@ -90,11 +93,15 @@ func (w *wishes) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	now, revision, err := readWishes(ctx, w.bucket, w.key)
-	if err == nil && revision != w.seen {
+	if err != nil {
+		return err
+	}
+	if revision != w.seen {
 		w.seen = revision
 		w.now.set(now)
 	}
-	return err
+	w.learnt.Do(func() { close(w.known) })
+	return nil
 }
 
 // owner is who should own a partition, and a channel that is closed when that may have changed.

@@ -168,6 +168,25 @@ func (p *Partition) Knows(host string) bool {
 	return err == nil && h.known(p)
 }
 
+// Complete says that everything the host's chain holds is in its Table: without its positions at the epoch's start, only Missing makes it so.
+func (p *Partition) Complete(host string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h, err := p.host(host)
+	return err == nil && h.known(p) && !h.value.floating
+}
+
+// PassTo says that nothing more is to come up to a sequence. Messages that were purged are gone; whose they were, nobody knows, so the ledger entry names no host: what it
+// means is what no archive holds.
+func (p *Partition) PassTo(sequence uint64, purged bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.appended = max(p.appended, sequence)
+	if purged {
+		p.enter(Entry{To: -1, Reason: ReasonRestored, Stream: p.stream, Epoch: p.epoch, Sequence: sequence})
+	}
+}
+
 func (h *host) known(p *Partition) bool { return h.value.stream == p.id && h.value.epoch == p.epoch }
 
 // host finds a host, reading it from the index at its first mention.

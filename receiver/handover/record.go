@@ -74,6 +74,12 @@ func (r Record) Bound(epoch uint64) uint64 {
 	return bound
 }
 
+// StartOf is where an epoch began; 0 if the history does not know it.
+func (r Record) StartOf(epoch uint64) uint64 {
+	e, _ := r.tenure(epoch)
+	return e.Start
+}
+
 func (r Record) tenure(epoch uint64) (Epoch, bool) {
 	for _, e := range r.Epochs {
 		if e.Epoch == epoch {
