@@ -13,23 +13,35 @@ import (
 	"github.com/logdrive/logdrive/election"
 )
 
-// ttl is short, for tests that wait for it to pass.
-const ttl = time.Second
+// ttl is the default: what is measured is what users get.
+const ttl = 2 * time.Second
 
 const key = "duty"
 
-// open makes the bucket of the tests, or finds it.
-func open(t testing.TB, nc *nats.Conn) jetstream.KeyValue {
+// open makes a bucket, or finds it.
+func open(t testing.TB, nc *nats.Conn, bucket string, ttl time.Duration) jetstream.KeyValue {
 	t.Helper()
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kv, err := js.CreateOrUpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "ELECTION", TTL: ttl, History: 1, MaxBytes: 1 << 20})
+	kv, err := js.CreateOrUpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: bucket, TTL: ttl, History: 1, MaxBytes: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return kv
+}
+
+// lease is the bucket that is competed in.
+func lease(t testing.TB, nc *nats.Conn) jetstream.KeyValue {
+	t.Helper()
+	return open(t, nc, "ELECTION", ttl)
+}
+
+// resource is what leaders write to.
+func resource(t testing.TB, nc *nats.Conn) fence {
+	t.Helper()
+	return fence{open(t, nc, "RESOURCE", 0)}
 }
 
 // runner is a candidate whose Run was called.
@@ -97,8 +109,9 @@ func untilEnd(terms chan<- uint64, causes chan<- error) func(context.Context, ui
 
 // What lead returns ends Run or not, and the lease is given back in any case.
 func TestEndOfLeading(t *testing.T) {
+	t.Parallel()
 	hub := clustertest.Start(t, clustertest.Config())
-	kv := open(t, hub.Receiver(t))
+	kv := lease(t, hub.Receiver(t))
 	broken := errors.New("broken")
 	for name, test := range map[string]struct{ returned, want error }{
 		"the duty is done":   {nil, nil},
@@ -118,8 +131,9 @@ func TestEndOfLeading(t *testing.T) {
 
 // An end of ctx is a clean end: nil, with the lease given back.
 func TestEndOfContext(t *testing.T) {
+	t.Parallel()
 	hub := clustertest.Start(t, clustertest.Config())
-	kv := open(t, hub.Receiver(t))
+	kv := lease(t, hub.Receiver(t))
 	terms, causes := make(chan uint64, 1), make(chan error, 1)
 	r := run(t, kv, config(t, "a"), untilEnd(terms, causes))
 	term := receive(t, "a leads", terms)

@@ -100,11 +100,8 @@ func (p *place) bucketTTL(ctx context.Context) (time.Duration, error) {
 }
 
 func (p *place) askTTL(ctx context.Context) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.attemptTimeout())
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.TTL)
 	defer cancel()
-	if _, err := p.kv.Get(ctx, p.key); errors.Is(err, jetstream.ErrInvalidKey) { // a watch would take wildcards
-		return 0, fmt.Errorf("key %q: %w", p.key, err)
-	}
 	status, err := p.kv.Status(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("ask for bucket %s: %w", p.kv.Bucket(), err)
@@ -112,10 +109,18 @@ func (p *place) askTTL(ctx context.Context) (time.Duration, error) {
 	return status.TTL(), nil
 }
 
-// final says whether trying again is in vain.
-func final(err error) bool {
-	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrInvalidKey)
+// checkKey says whether the client takes the key. It checks that before it asks the hub, which an ended ctx keeps it from.
+func (p *place) checkKey() error {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := p.kv.Get(ended, p.key); errors.Is(err, jetstream.ErrInvalidKey) {
+		return fmt.Errorf("key %q: %w", p.key, err)
+	}
+	return nil
 }
+
+// final says whether trying again is in vain.
+func final(err error) bool { return errors.Is(err, nats.ErrConnectionClosed) }
 
 func pause(ctx context.Context, d time.Duration) {
 	select {

@@ -33,21 +33,23 @@ func Current(ctx context.Context, kv jetstream.KeyValue, key string) (Leader, er
 
 // Observe calls see, in this goroutine, with who leads now and then with every change, until ctx ends; then it returns nil. It sees the zero Leader when the
 // lease was given back, and when nothing was heard of its holder for one and a half TTL, for it has ended or this process is cut off. Short leaderships
-// may be passed over; terms never go back.
+// may be passed over.
 //
 // Errors: a faulty key, a bucket without TTL, a connection that was closed. A hub or bucket that is away is none.
 func Observe(ctx context.Context, kv jetstream.KeyValue, key string, see func(Leader)) error {
 	cfg := DefaultConfig()
 	p := place{kv: kv, key: key, cfg: cfg, log: cfg.Logger}
+	if err := p.checkKey(); err != nil {
+		return err
+	}
 	ttl, err := p.bucketTTL(ctx)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return nil
-	}
-	if err == nil && ttl < minTTL {
-		err = fmt.Errorf("bucket %s has a TTL of %v", kv.Bucket(), ttl)
-	}
-	if err != nil {
+	case err != nil:
 		return fmt.Errorf("observe %s: %w", key, err)
+	case ttl < minTTL:
+		return fmt.Errorf("observe %s: bucket %s has a TTL of %v", key, kv.Bucket(), ttl)
 	}
 	p.cfg.TTL = ttl
 	sights := make(chan sight)

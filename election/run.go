@@ -39,6 +39,9 @@ func Run(ctx context.Context, kv jetstream.KeyValue, key string, cfg Config, lea
 	}
 	log := cfg.Logger.With("component", "election", "bucket", kv.Bucket(), "key", key)
 	c := &candidate{place: place{kv: kv, key: key, cfg: cfg, log: log}, sights: make(chan sight)}
+	if err := c.checkKey(); err != nil {
+		return err
+	}
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx)) // a leader that winds down wants to be told, too
 	var watch sync.WaitGroup
 	defer watch.Wait()
