@@ -45,9 +45,11 @@
 // time; Close ends them. Fill does not block on locks or the network; it reads files.
 //
 // Call Fill on every wake-up even while no batch may leave: with a full batch it
-// reads nothing and still holds what rotation takes away.
+// reads nothing and still holds what rotation takes away. So it does between Await and Recover, while
+// the hub has not told positions yet.
 //
 //	t, err := tail.New(cfg)
+//	err = t.Await(remembered) // of the checkpoint; Fill on every Wake, until the hub answers
 //	err = t.Recover(known) // of the hub, joined with the checkpoint
 //	for range t.Wake() {
 //		var b tail.Batch

@@ -116,7 +116,11 @@ func (t *Tailer) sweep(now time.Time) {
 	for range share {
 		s := t.list[t.swept%n]
 		t.swept++
-		if s.busy || s.waiting || (s.watched && now.Sub(s.looked) < trust) {
+		if s.waiting {
+			s.holdUnopened()
+			continue
+		}
+		if s.busy || (s.watched && now.Sub(s.looked) < trust) {
 			continue
 		}
 		if s.stirs(now) {

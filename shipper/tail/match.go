@@ -22,7 +22,7 @@ func (s *source) needless(e entry) bool {
 	if settled && size == e.size {
 		return true
 	}
-	return (e.packed && (s.first || s.shallow)) || s.before(e)
+	return (e.packed && (s.first || s.shallow || s.history[e.st.inode()])) || s.before(e)
 }
 
 // foundAll reports whether every sought generation's inode is among what was found.
@@ -241,7 +241,21 @@ func (s *source) resume(g *generation, e entry, now time.Time) {
 }
 
 // before reports whether the entry was written for the last time before the
-// oldest known generation began: it was there before the source was tailed.
+// oldest known generation began: it was shipped, and the chain has forgotten it.
 func (s *source) before(e entry) bool {
-	return s.began != 0 && e.st.mtime < s.began && e.held == nil
+	return s.began != 0 && e.st.mtime < s.began && (e.held == nil || e.unread)
+}
+
+// noteBeginning corrects what the births of the known generations tell by their files: those that were brought from elsewhere with their times are younger
+// than their content.
+func (s *source) noteBeginning(found []entry) {
+	if s.began == 0 {
+		return
+	}
+	for _, e := range found {
+		known := func(g *generation) bool { return g.number != 0 && g.id.sameInode(e.st) }
+		if !e.packed && (slices.ContainsFunc(s.queue, known) || slices.ContainsFunc(s.late, known) || slices.ContainsFunc(s.past, known)) {
+			s.began = min(s.began, e.st.mtime)
+		}
+	}
 }

@@ -174,6 +174,7 @@ func (s *source) refuse(g *generation) {
 	s.queue = slices.DeleteFunc(s.queue, func(o *generation) bool { return o == g })
 	s.late = slices.DeleteFunc(s.late, func(o *generation) bool { return o == g })
 	g.close()
+	s.unhold(g.inode)
 	s.tailer.log.Debug("file is not text", "source", s.path)
 }
 

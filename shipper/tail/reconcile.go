@@ -18,6 +18,8 @@ import (
 func (s *source) reconcile(found []entry, now time.Time) {
 	defer s.settleHeld()
 	s.shallow = s.restored && !s.deep && s.foundAll(found)
+	s.noteHistory(found)
+	s.noteBeginning(found)
 	rest, err := s.openAll(s.dropHeld(found))
 	if err != nil {
 		s.wantScan()
@@ -69,6 +71,9 @@ func (s *source) openAll(rest []entry) ([]entry, error) {
 		if name, _ := unpacked(e.path); e.packed && plain[name] {
 			continue // it may not be complete; the file itself is there
 		}
+		if e.unread && s.before(e) {
+			continue // it was opened when nobody knew yet that it is old
+		}
 		if e.held == nil {
 			if s.needless(e) {
 				continue
@@ -101,9 +106,23 @@ func (s *source) settleHeld() {
 			h.held.Close()
 		}
 		s.held = nil
+		s.tidyHeld()
 	}
 	s.reconciled = false
 	s.tailer.closeLoose()
+}
+
+// noteHistory remembers what was packed before the source was looked at for the first time.
+func (s *source) noteHistory(found []entry) {
+	for _, e := range found {
+		if !s.first || !e.packed {
+			continue
+		}
+		if s.history == nil {
+			s.history = map[inode]bool{}
+		}
+		s.history[e.st.inode()] = true
+	}
 }
 
 // settlePacked leaves out for good what was packed before the source was tailed.
@@ -187,7 +206,7 @@ func (s *source) addNew(rest []entry, now time.Time) {
 	for _, e := range rest {
 		switch {
 		case !s.related(e) || s.isAnothers(e, now):
-		case s.packedBefore(e):
+		case s.packedBefore(e) || s.history[e.st.inode()]:
 			s.settled[e.st.inode()] = e.size
 		case e.err != nil:
 			s.lock(e, now)

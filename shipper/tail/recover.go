@@ -3,11 +3,23 @@ package tail
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 )
+
+// Await begins to look after the files before the hub has told any position: from now on Fill opens and holds what it finds, so that
+// rotation takes nothing away, but says nothing until Recover. What a checkpoint remembers tells what was shipped most likely, and need not be
+// right.
+func (t *Tailer) Await(remembered []Generation) error {
+	if err := t.Recover(remembered); err != nil {
+		return err
+	}
+	t.waits = true
+	return nil
+}
 
 // Recover sets every position to what is known, forward or back, and forgets
 // what was read since. Files are matched by identity and by the bytes before the
@@ -37,7 +49,7 @@ func (t *Tailer) Recover(known []Generation) error {
 			t.finder.reported[path] = true
 		}
 	}
-	t.changed = t.changed[:0]
+	t.changed, t.waits = t.changed[:0], false
 	clear(t.owners)
 	for _, s := range t.list {
 		s.recover(bySource[s.path], now)
@@ -47,23 +59,73 @@ func (t *Tailer) Recover(known []Generation) error {
 }
 
 func (s *source) recover(known []Generation, now time.Time) {
-	attended := map[uint64]int64{} // what was seen of those that were looked at until now
-	for _, gens := range [...][]*generation{s.queue, s.late, s.past} {
-		for _, g := range gens {
-			if g.attended || (g.body != nil && now.Sub(g.seenAt) < retry) {
-				attended[g.number] = g.seen
-			}
-		}
-	}
+	before := s.watchedOver(now)
+	lost := s.lostUnread(known)
 	held := s.release()
 	slices.SortFunc(known, func(a, b Generation) int { return cmp.Compare(a.Number, b.Number) })
 	for _, k := range known {
-		seen, ok := attended[k.Number]
+		seen, ok := before[incarnation{k.Number, k.Identity}]
 		k.Seen = max(k.Seen, seen)
 		s.restore(k, ok, now)
 	}
+	s.restoreLost(lost)
 	s.held = held
 	s.wantScan()
+}
+
+// incarnation names a generation for as long as it is the same file: after a conflict the chain may know another one by its number.
+type incarnation struct {
+	number uint64
+	id     Identity
+}
+
+// watchedOver is how big the generations were that were looked at until now.
+func (s *source) watchedOver(now time.Time) map[incarnation]int64 {
+	seen := map[incarnation]int64{}
+	for _, gens := range [...][]*generation{s.queue, s.late, s.past} {
+		for _, g := range gens {
+			if g.attended || (g.body != nil && now.Sub(g.seenAt) < retry) {
+				seen[incarnation{g.number, g.id}] = g.seen
+			}
+		}
+	}
+	return seen
+}
+
+// lostUnread returns what was seen, is gone, and is not known: nobody else can declare it. A number that was given to it is void, for the chain holds no Open of it.
+func (s *source) lostUnread(known []Generation) (lost []*generation) {
+	for _, g := range slices.Concat(s.past, s.queue) {
+		is := func(k Generation) bool { return k.Number == g.number && k.Identity == g.id }
+		if g.body != nil || g.acked >= g.seen || slices.ContainsFunc(known, is) {
+			continue
+		}
+		lost = append(lost, &generation{
+			src: s, inode: g.inode, path: g.path, length: -1, size: g.size, seen: g.seen, glimpse: g.glimpse,
+			grew: g.grew, seenAt: g.seenAt, behind: g.behind, sought: g.grew, reason: cmp.Or(g.reason, ReasonVanished), cut: g.cut, attended: g.attended,
+		})
+	}
+	return lost
+}
+
+// restoreLost queues what is gone behind what the chain knows, unless that is the same file: then it ends where it was seen to.
+func (s *source) restoreLost(lost []*generation) {
+	known := slices.Clone(s.queue)
+	for _, l := range lost {
+		i := slices.IndexFunc(known, l.mayBe)
+		if i < 0 {
+			s.queue = append(s.queue, l)
+			continue
+		}
+		g := known[i]
+		g.seen, g.attended, g.reason, g.glimpse = max(g.seen, l.seen), true, l.reason, l.glimpse
+		known = slices.Delete(known, i, i+1)
+	}
+}
+
+// mayBe reports whether an unread generation that is gone can be the one that the chain knows.
+func (g *generation) mayBe(known *generation) bool {
+	return known.id.Inode == g.inode.ino && known.id.Device == g.inode.dev && known.id.Birth == g.inode.birth &&
+		known.read <= g.seen && (known.id.HeadLen != g.glimpse.Len || known.id.Head == g.glimpse.Sum)
 }
 
 // release empties the source and returns the files that it holds.
@@ -87,7 +149,7 @@ func (s *source) release() []entry {
 			}
 			s.tailer.open--
 			seen[g.inode] = true
-			held = append(held, entry{path: g.path, st: st, held: f})
+			held = append(held, entry{path: g.path, st: st, held: f, unread: g.number == 0})
 		}
 	}
 	s.queue, s.late, s.past = nil, nil, nil
@@ -104,15 +166,18 @@ func (s *source) restore(k Generation, attended bool, now time.Time) {
 		read: k.Offset, acked: k.Offset, scanned: k.Offset, size: k.Offset, seen: max(k.Seen, k.Offset),
 		length: k.Length, guard: k.Check, grew: now, attended: attended,
 	}
-	s.first, s.restored = false, true
+	s.first, s.restored, s.history = false, true, nil
 	s.highest = max(s.highest, k.Number)
 	if k.Identity.Birth != 0 {
 		if s.began == 0 || k.Identity.Birth < s.began {
 			s.began = k.Identity.Birth
 		}
+		if k.Number == 1 {
+			s.began = math.MinInt64 // the chain has forgotten none
+		}
 		s.tailer.owners[inode{k.Identity.Device, k.Identity.Inode, k.Identity.Birth}] = s
 	}
-	if k.Path != "" && filepath.Dir(k.Path) != filepath.Dir(s.path) {
+	if dir := filepath.Dir(k.Path); k.Path != "" && dir != filepath.Dir(s.path) && dir != s.tailer.cfg.HoldDir {
 		s.addStem(k.Path)
 	}
 	if k.Length >= 0 && k.Offset >= k.Length {

@@ -13,6 +13,7 @@ type entry struct {
 	size   int64 // of the file itself
 	packed bool
 	held   body  // open
+	unread bool  // of what is held: nothing was ever said of it
 	err    error // why it is not
 }
 
@@ -140,7 +141,7 @@ func (s *source) joinHeld(found []entry) []entry {
 			h.path = ""
 			found = append(found, h)
 		} else {
-			found[i].held = h.held
+			found[i].held, found[i].unread = h.held, h.unread
 		}
 	}
 	return found

@@ -29,6 +29,8 @@ type source struct {
 	stems   []string        // paths the source was seen to stand for; rotation may happen there
 	alias   inode           // another source's file that stands at the path
 	first   bool            // nothing is known of it yet: what was packed before is not shipped
+	history map[inode]bool  // that, while the chain knows nothing of the source
+	linked  inode           // file at the path that is held although it could not be opened
 	began   int64           // birth of the oldest generation known at recovery
 
 	restored bool // generations were recovered and no scan was completed since
@@ -319,7 +321,7 @@ func (s *source) serveLate(b *Batch, lim Limits, now time.Time) int {
 			}
 			continue
 		}
-		if now.Sub(g.grew) >= s.tailer.cfg.Grace && g.acked >= g.read {
+		if now.Sub(g.grew) >= s.tailer.cfg.Grace && g.acked >= g.read && !s.tailer.waits {
 			s.retire(i)
 			i--
 		}
@@ -347,6 +349,7 @@ func (s *source) retire(i int) {
 	g.close()
 	if g.number == 0 {
 		s.settled[g.inode] = g.size // nothing was read of it: it is looked at again when it grows
+		s.unhold(g.inode)
 		return
 	}
 	s.past = append(s.past, g)

@@ -20,6 +20,7 @@ type Tailer struct {
 	notify *notifier // nil: everything is polled
 
 	ready   bool
+	waits   bool // for positions: nothing may be said yet
 	sources map[string]*source
 	absent  map[string]bool // directories that could not be watched
 	list    []*source       // in the order in which they were found
@@ -93,13 +94,17 @@ func (t *Tailer) start() error {
 func (t *Tailer) Wake() <-chan struct{} { return t.waker.ready }
 
 // Fill appends to b what can be read now. It does not block; b may hold
-// something from an earlier Fill. It fails only before Recover.
+// something from an earlier Fill. It fails only before Recover or Await.
 //
 // Fill also looks after the files: it holds what rotation left and finds what is new. So it is to
-// be called on every Wake even while b is full; it then reads nothing.
+// be called on every Wake even while b is full; it then reads nothing. Nor does it
+// between Await and Recover.
 func (t *Tailer) Fill(b *Batch, lim Limits) error {
 	if !t.ready {
 		return errors.New("fill: positions were not recovered")
+	}
+	if t.waits {
+		lim = Limits{}
 	}
 	now := time.Now()
 	t.takeEvents(now)
