@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -51,6 +53,29 @@ func noArguments(c *cli.Context) error {
 		return fmt.Errorf("%s takes flags only: what is %q?", c.Command.Name, c.Args().First())
 	}
 	return nil
+}
+
+// oneArgument is the argument of a command that takes at most one, "" without. Flags may stand behind it, too: after a name nothing else can be meant.
+func oneArgument(c *cli.Context) (string, error) {
+	if !c.Args().Present() {
+		return "", nil
+	}
+	rest := flag.NewFlagSet(c.Command.Name, flag.ContinueOnError)
+	rest.SetOutput(io.Discard)
+	for _, f := range c.Command.Flags {
+		if err := f.Apply(rest); err != nil {
+			return "", err
+		}
+	}
+	if err := rest.Parse(c.Args().Tail()); err != nil {
+		return "", err
+	}
+	if rest.NArg() > 0 {
+		return "", fmt.Errorf("%s takes one argument: what is %q?", c.Command.Name, rest.Arg(0))
+	}
+	var err error
+	rest.Visit(func(f *flag.Flag) { err = errors.Join(err, c.Set(f.Name, f.Value.String())) })
+	return c.Args().First(), err
 }
 
 // unknownCommand is what the program itself does: help without arguments.

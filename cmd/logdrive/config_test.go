@@ -103,7 +103,7 @@ func TestConfigFaults(t *testing.T) {
 
 // Every flag can be set by the environment, under its own name.
 func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
-	for _, command := range newApp().Commands {
+	for _, command := range everyCommand(newApp().Commands) {
 		for _, f := range command.Flags {
 			want := "LOGDRIVE_" + strings.ToUpper(strings.ReplaceAll(f.Names()[0], "-", "_"))
 			if got := f.(cli.DocGenerationFlag).GetEnvVars(); f.Names()[0] != "help" && !reflect.DeepEqual(got, []string{want}) {

@@ -57,7 +57,6 @@ func commonFlags() []cli.Flag {
 
 func hubFlags() []cli.Flag {
 	return []cli.Flag{
-		text("name", "", "name of the hub node (a random one, kept in the store)"),
 		text("store", "./hub", "directory of the hub node's streams"),
 		text("listen", "127.0.0.1:4222", "where receivers connect"),
 		text("leaf-listen", "127.0.0.1:7422", "where agents connect"),
@@ -74,6 +73,15 @@ func archiveFlags() []cli.Flag {
 		span("segment-age", 24*time.Hour, "age at which a file of the archive is rotated"),
 		text("compress", "gzip", "rotated files: gzip, zstd or none"),
 		span("retain", 0, "delete rotated files of the archive after this time (0: never)"),
+	}
+}
+
+// memberFlags are those of a receiver among others.
+func memberFlags() []cli.Flag {
+	return []cli.Flag{
+		text("name", "", "name of this receiver, and of its hub node if it has one (the system's host name and the beginning of the archive's id)"),
+		text("zone", "", "where this receiver runs: a partition that must move stays in its zone if it can"),
+		span("lease", 2*time.Second, "how long a receiver that died counts as alive; the first receiver of a hub decides"),
 	}
 }
 

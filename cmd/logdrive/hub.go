@@ -11,9 +11,12 @@ import (
 
 func hubCommand() *cli.Command {
 	return &cli.Command{
-		Name:   "hub",
-		Usage:  "run a hub node",
-		Flags:  join(commonFlags(), hubFlags(), []cli.Flag{secretFlag("file with the secret of this hub (<store>/secret, made at the first start)")}),
+		Name:  "hub",
+		Usage: "run a hub node",
+		Flags: join(commonFlags(), hubFlags(), []cli.Flag{
+			text("name", "", "name of this hub node (a random one, kept in the store)"),
+			secretFlag("file with the secret of this hub (<store>/secret, made at the first start)"),
+		}),
 		Action: runHub,
 	}
 }

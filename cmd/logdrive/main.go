@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -22,7 +23,7 @@ func main() {
 
 func newApp() *cli.App {
 	commands := []*cli.Command{upCommand(), agentCommand(), receiverCommand(), hubCommand(), versionCommand()}
-	for _, command := range commands {
+	for _, command := range everyCommand(commands) {
 		// The message alone: a page of help would hide it.
 		command.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return err }
 	}
@@ -37,4 +38,13 @@ func newApp() *cli.App {
 		// A value with commas is one value: globs such as *.{gz,zip} have some.
 		DisableSliceFlagSeparator: true,
 	}
+}
+
+// everyCommand lists commands with those below them.
+func everyCommand(commands []*cli.Command) []*cli.Command {
+	all := slices.Clone(commands)
+	for _, c := range commands {
+		all = append(all, everyCommand(c.Subcommands)...)
+	}
+	return all
 }

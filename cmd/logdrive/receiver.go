@@ -20,16 +20,18 @@ func receiverCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "receiver",
 		Usage: "write the archive; with a hub node in the same process, or joined to a hub elsewhere",
-		Flags: join(commonFlags(), archiveFlags(), hubFlags(), []cli.Flag{
+		Flags: join(commonFlags(), archiveFlags(), memberFlags(), hubFlags(), []cli.Flag{
 			text("hub", "", "nats://host:port of a hub that runs elsewhere (default: run a hub node here)"),
 			secretFlag("file with the hub's secret; needed with --hub"),
 		}),
-		Action: runReceiver,
+		Action:          runReceiver,
+		Subcommands:     []*cli.Command{drainCommand()},
+		HideHelpCommand: true,
 	}
 }
 
 func runReceiver(c *cli.Context) error {
-	if err := flagsOnly(c); err != nil {
+	if err := errors.Join(flagsOnly(c), checkMember(c)); err != nil {
 		return err
 	}
 	p, err := newProcess(c)
@@ -110,6 +112,7 @@ func receive(ctx context.Context, c *cli.Context, p *process, nc *nats.Conn) err
 		return err
 	}
 	cfg := receiver.DefaultConfig()
+	cfg.Name, cfg.Zone, cfg.Lease = receiverName(c.String("name"), a.ID()), c.String("zone"), c.Duration("lease")
 	cfg.Lookback, cfg.Logger, cfg.Metrics = c.Duration("lookback"), p.log.With("component", "receiver"), p.registry
 	r, err := receiver.New(nc, a, cfg)
 	if err != nil {

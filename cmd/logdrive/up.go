@@ -22,7 +22,7 @@ func upCommand() *cli.Command {
 		Name:      "up",
 		Usage:     "hub, receiver and agent in one process on one machine: the quick start",
 		ArgsUsage: "PATH...   files, directories or quoted globs such as '/var/log/**/*.log'",
-		Flags: join(commonFlags(), archiveFlags(), agentFlags(), []cli.Flag{
+		Flags: join(commonFlags(), archiveFlags(), memberFlags(), agentFlags(), []cli.Flag{
 			text("listen", "127.0.0.1:0", "where receivers could connect"),
 			text("leaf-listen", "127.0.0.1:0", "where other agents of this machine could connect"),
 			number("partitions", 0, "shares the hosts are divided into, when the hub is founded (8)"),
@@ -35,6 +35,9 @@ func upCommand() *cli.Command {
 func runUp(c *cli.Context) error {
 	paths, err := pathsToShip(c)
 	if err != nil {
+		return err
+	}
+	if err := checkMember(c); err != nil {
 		return err
 	}
 	p, err := newProcess(c)
