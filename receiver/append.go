@@ -111,6 +111,9 @@ func (a *appender) snapshot(hosts []string) {
 
 // append tries until the delivery is in the archive's files: a full disk, or one that fails, stops the partition, never loses a byte.
 func (a *appender) append(ctx, inner context.Context, d *delivery) error {
+	if err := a.at("append"); err != nil {
+		return err
+	}
 	wait := backoff{a.cfg.RetryMin, a.cfg.RetryMax}
 	for {
 		err := a.put(inner, d)

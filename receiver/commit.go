@@ -68,6 +68,9 @@ func (c *committer) run(ctx context.Context, in <-chan *group) error {
 }
 
 func (c *committer) commit(g *group) error {
+	if err := c.at("commit"); err != nil {
+		return err
+	}
 	start := time.Now()
 	if err := g.commit.Do(); err != nil {
 		return fmt.Errorf("commit up to %d: %w", g.commit.Sequence(), err)
@@ -96,7 +99,13 @@ func (c *committer) moveFloor(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := c.at("floor"); err != nil {
+			return err
+		}
 		if err := c.records.write(ctx, next); err != nil {
+			return err
+		}
+		if err := c.at("floor written"); err != nil {
 			return err
 		}
 		c.partition.Confirm(c.done)

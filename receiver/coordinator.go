@@ -128,6 +128,9 @@ func (c *coordinator) assign(ctx context.Context, members []Member) error {
 		return nil
 	}
 	data, err := json.Marshal(now)
+	if err == nil {
+		err = c.at(everyPartition, "wish")
+	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
 	}

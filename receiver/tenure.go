@@ -171,7 +171,13 @@ func (t *tenure) takeOver(ctx context.Context) error {
 	default:
 		t.log.Warn("the owner is gone; taking over from its floor. Keep its archive: what it holds is not here", "owner", record.Owner, "floor", record.Floor)
 	}
-	return t.records.write(ctx, record.TakeOver(t.archive.ID()))
+	if err := t.at("take over"); err != nil {
+		return err
+	}
+	if err := t.records.write(ctx, record.TakeOver(t.archive.ID())); err != nil {
+		return err
+	}
+	return t.at("taken over")
 }
 
 // release writes the final floor and that nothing more will be written, in one compare-and-set (rule R6): another may take over at once.
@@ -183,7 +189,13 @@ func (t *tenure) release(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := t.at("release"); err != nil {
+		return err
+	}
 	if err := t.records.write(ctx, released); err != nil {
+		return err
+	}
+	if err := t.at("released"); err != nil {
 		return err
 	}
 	t.log.Info("released partition", "epoch", released.Epoch, "floor", released.Floor)
@@ -247,6 +259,9 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 		healTo: t.healTo, pull: t.cfg.PullBytes, decoder: decoder, free: free,
 	}
 	tasks.Go(func() error {
+		if err := t.at("fetch"); err != nil {
+			return err
+		}
 		if err := f.run(fetching, deliveries); ctx.Err() == nil {
 			return err
 		}
