@@ -3,6 +3,7 @@ package election_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +28,9 @@ func TestOneLeaderOfMany(t *testing.T) {
 	hub := clustertest.Start(t, clustertest.Config())
 	h, runners := crowd(t, hub, 10)
 	leader := h.writes(t, 0, "")
-	time.Sleep(ttl + ttl/2) // longer than a lease that is not renewed
+	if !testing.Short() {
+		time.Sleep(ttl + ttl/2) // longer than a lease that is not renewed
+	}
 	if began := slices.DeleteFunc(h.all(), func(e event) bool { return e.What != "begin" }); len(began) != 1 {
 		t.Errorf("%d reigns, want 1: %v", len(began), began)
 	}
@@ -57,31 +60,30 @@ func TestForce(t *testing.T) {
 	kv := lease(t, hub.Receiver(t))
 	h, runners := crowd(t, hub, 10)
 	leader := h.writes(t, 0, "")
+	forces := []struct {
+		name string
+		do   func() error
+	}{
+		{"deleted", func() error { return kv.Delete(t.Context(), key) }},
+		{"purged", func() error { return kv.Purge(t.Context(), key) }},
+		{"overwritten", func() error { _, err := kv.Put(t.Context(), key, []byte("garbage")); return err }},
+	}
 	rounds := 5
 	if testing.Short() {
-		rounds = 2
+		rounds = 1
 	}
-	for round := range rounds {
-		for name, force := range map[string]func() error{
-			"deleted":     func() error { return kv.Delete(t.Context(), key) },
-			"purged":      func() error { return kv.Purge(t.Context(), key) },
-			"overwritten": func() error { _, err := kv.Put(t.Context(), key, []byte("garbage")); return err },
-		} {
-			if name == "overwritten" && round > 0 && testing.Short() {
-				continue
-			}
-			start := time.Now()
-			if err := force(); err != nil {
-				t.Fatal(err)
-			}
-			end := h.await(t, "the leader ends", func(e event) bool { return e.What == "end" && e.Term == leader.Term })
-			if want := election.ErrDeposed.Error(); len(end.Cause) < len(want) || end.Cause[:len(want)] != want {
-				t.Errorf("%s: the cause is %q", name, end.Cause)
-			}
-			next := h.writes(t, leader.Term, "")
-			t.Logf("%s: the leader ended after %v, the next wrote after %v", name, end.At.Sub(start), next.At.Sub(start))
-			leader = next
+	for n := range rounds * len(forces) {
+		force, start := forces[n%len(forces)], time.Now()
+		if err := force.do(); err != nil {
+			t.Fatal(err)
 		}
+		end := h.await(t, "the leader ends", func(e event) bool { return e.What == "end" && e.Term == leader.Term })
+		if !strings.HasPrefix(end.Cause, election.ErrDeposed.Error()) {
+			t.Errorf("%s: the cause is %q", force.name, end.Cause)
+		}
+		next := h.writes(t, leader.Term, "")
+		t.Logf("%s: the leader ended after %v, the next wrote after %v", force.name, end.At.Sub(start), next.At.Sub(start))
+		leader = next
 	}
 	for _, r := range runners {
 		_ = r.stop(t)
@@ -95,12 +97,15 @@ func TestTermsGrow(t *testing.T) {
 	cfg := clustertest.Config()
 	cfg.StoreDir = t.TempDir()
 	hub := clustertest.Start(t, cfg)
-	kv := lease(t, hub.Receiver(t))
+	short := 500 * time.Millisecond
+	kv := open(t, hub.Receiver(t), "SHORT", short)
 	var last uint64
 	win := func(how string) {
 		t.Helper()
 		terms, causes := make(chan uint64, 1), make(chan error, 1)
-		r := run(t, kv, config(t, "a"), untilEnd(terms, causes))
+		cfg := config(t, "a")
+		cfg.TTL = short
+		r := run(t, kv, cfg, untilEnd(terms, causes))
 		term := receive(t, "a leads", terms)
 		if term <= last {
 			t.Errorf("term %d after %d: %s", term, last, how)
@@ -135,6 +140,6 @@ func TestTermsGrow(t *testing.T) {
 	if err := hub.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	kv = lease(t, clustertest.Start(t, cfg).Receiver(t))
+	kv = open(t, clustertest.Start(t, cfg).Receiver(t), "SHORT", short)
 	win("hub restarted, bucket empty")
 }
