@@ -23,21 +23,21 @@ const keepersAtOnce = 8
 // coordinator wishes who should own which partition, and keeps the streams in shape. It does nothing that a frozen one could do harm with: wishes bind nobody and
 // carry its term, and what it purges is below a floor that never goes back.
 type coordinator struct {
-	*Receiver
+	*session
 	term    uint64 // of the lease; once wishes are written, theirs, which is higher than any before even if the bucket of leases was made anew
 	wished  bool   // something was written under term
 	keepers []*keeper
 }
 
 // coordinate is what the holder of the coordinator's lease does until ctx ends.
-func (r *Receiver) coordinate(ctx context.Context, term uint64) error {
-	c := &coordinator{Receiver: r, term: term}
-	for p := range r.layout.Partitions {
-		c.keepers = append(c.keepers, newKeeper(r, p))
+func (s *session) coordinate(ctx context.Context, term uint64) error {
+	c := &coordinator{session: s, term: term}
+	for p := range s.layout.Partitions {
+		c.keepers = append(c.keepers, newKeeper(s, p))
 	}
-	r.cfg.Logger.Info("coordinates the receivers", "term", term)
-	r.metrics.leader.Set(1)
-	defer r.metrics.leader.Set(0)
+	s.cfg.Logger.Info("coordinates the receivers", "term", term)
+	s.metrics.leader.Set(1)
+	defer s.metrics.leader.Set(0)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.assignAll(ctx) })
 	group.Go(func() error { return c.keepAll(ctx) })

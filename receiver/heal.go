@@ -36,7 +36,7 @@ func (t *tenure) healEpoch(ctx context.Context, r handover.Range) error {
 	t.log.Warn("the archive is older than the record: a backup was restored. Reading again what the hub still has",
 		"epoch", r.Epoch, "after", r.After, "to", r.To)
 	old := &tenure{
-		Receiver: t.Receiver, number: t.number, epoch: r.Epoch, began: t.records.record.StartOf(r.Epoch), healTo: r.To,
+		session: t.session, number: t.number, epoch: r.Epoch, began: t.records.record.StartOf(r.Epoch), healTo: r.To,
 		log: t.log, health: t.health, stream: t.stream, records: t.records, keeping: make(chan []hostTable, 1),
 	}
 	if err := t.membership.heals(ctx, t.number, true); err != nil {

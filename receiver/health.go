@@ -41,15 +41,14 @@ func (h *health) report(after time.Duration) error {
 	return fmt.Errorf("for %s: %w", time.Since(h.since).Round(time.Second), h.err)
 }
 
-// Ready is nil while every partition is archived, else what keeps it from that.
+// Ready is nil while every partition that is this receiver's to archive is archived, else what keeps it from that.
 func (r *Receiver) Ready() error {
-	select {
-	case <-r.joined:
-	default:
+	s := r.session.Load()
+	if s == nil {
 		return errors.New("the hub is not reached yet")
 	}
 	var errs []error
-	for _, h := range r.healths {
+	for _, h := range s.healths {
 		errs = append(errs, h.report(r.cfg.StuckAfter))
 	}
 	return errors.Join(errs...)

@@ -16,7 +16,7 @@ import (
 // keeper purges what is archived of one partition, by rules H1 and H2: only what the host's table covers, so nothing above the floor, and never the message at
 // the table's own sequence, so never the head. The coordinator has one for each partition; that of a frozen coordinator does no harm, for the floor never goes back.
 type keeper struct {
-	*Receiver
+	*session
 	number  int
 	stream  jetstream.Stream
 	tables  *tables
@@ -25,8 +25,8 @@ type keeper struct {
 	aged    time.Time         // when messages were last purged for their age
 }
 
-func newKeeper(r *Receiver, number int) *keeper {
-	return &keeper{Receiver: r, number: number, tables: newTables(r.bucket, r.layout.Stream(number)), markers: map[string]uint64{}}
+func newKeeper(s *session, number int) *keeper {
+	return &keeper{session: s, number: number, tables: newTables(s.bucket, s.layout.Stream(number)), markers: map[string]uint64{}}
 }
 
 // keep looks at the partition once.

@@ -27,7 +27,7 @@ var errStopped = errors.New("stopped")
 // tenure is this process's ownership of one partition, from reading the record to the first fault or the end. It has one goroutine each to fetch, to
 // append, to commit and to write tables; each owns its own state, and they hand deliveries, groups and tables on.
 type tenure struct {
-	*Receiver
+	*session
 	number    int    // of the partition
 	epoch     uint64 // of the tenure
 	began     uint64 // sequence at which it began; the record itself is the committer's, once it runs
@@ -42,10 +42,10 @@ type tenure struct {
 }
 
 // own waits for its turn to own the partition, and archives until ctx ends, the coordinator wants another owner, or something breaks.
-func (r *Receiver) own(ctx context.Context, number int, h *health) error {
+func (s *session) own(ctx context.Context, number int, h *health) error {
 	t := &tenure{
-		Receiver: r, number: number, health: h, log: r.cfg.Logger.With("partition", number),
-		records: &recordStore{bucket: r.bucket, key: wire.RecordKey(r.layout.Number, number)},
+		session: s, number: number, health: h, log: s.cfg.Logger.With("partition", number),
+		records: &recordStore{bucket: s.bucket, key: wire.RecordKey(s.layout.Number, number)},
 		keeping: make(chan []hostTable, 1),
 	}
 	if err := t.await(ctx); err != nil {

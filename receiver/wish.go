@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -50,48 +49,11 @@ func readWishes(ctx context.Context, bucket jetstream.KeyValue, key string) (w W
 	return w, revision, nil
 }
 
-// wishEvery is how often the wishes are read beside the watch: one that hangs after an outage must not keep a receiver from what it should own.
-const wishEvery = time.Second
-
 // run follows the wishes until ctx ends.
-func (w *wishes) run(ctx context.Context) error {
-	tick := time.NewTicker(wishEvery)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		if err := w.follow(ctx, tick.C); err != nil && ctx.Err() == nil {
-			w.log.Warn("cannot see who should own what; trying again", "err", err)
-		}
-		_ = pause(ctx, wishEvery)
-	}
-	return nil
-}
-
-func (w *wishes) follow(ctx context.Context, tick <-chan time.Time) error {
-	watch, err := w.bucket.Watch(ctx, w.key, jetstream.UpdatesOnly())
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", w.key, err)
-	}
-	defer func() { _ = watch.Stop() }() // its consumer ends by itself
-	for {
-		if err := w.look(ctx); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick:
-		case _, open := <-watch.Updates():
-			if !open {
-				return errors.New("the watch has ended")
-			}
-		}
-	}
-}
+func (w *wishes) run(ctx context.Context) error { return follow(ctx, w.bucket, w.key, w.log, w.look) }
 
 // look reads the wishes and tells those who wait, if they have changed.
 func (w *wishes) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	now, revision, err := readWishes(ctx, w.bucket, w.key)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strconv"
@@ -63,6 +64,20 @@ func Partition(host string, n int) int {
 // something only within one stream: a floor of another hub or layout must never be taken for one of this.
 func StreamName(hub string, layout, partition int) string {
 	return fmt.Sprintf("LOGS-%s-%d-%d", hub, layout, partition)
+}
+
+// ParseStream is the inverse of StreamName.
+func ParseStream(name string) (hub string, layout, partition int, err error) {
+	parts := strings.Split(name, "-")
+	if len(parts) != 4 || parts[0] != "LOGS" {
+		return "", 0, 0, fmt.Errorf("%q is no stream of a partition", name)
+	}
+	layout, errLayout := strconv.Atoi(parts[2])
+	partition, errPartition := strconv.Atoi(parts[3])
+	if err := errors.Join(errLayout, errPartition); err != nil {
+		return "", 0, 0, fmt.Errorf("%q is no stream of a partition: %w", name, err)
+	}
+	return parts[1], layout, partition, nil
 }
 
 // Names in the hub's key-value bucket.
