@@ -5,6 +5,8 @@
 // head, the tailer's acknowledged position and, soon after, the checkpoint (save.go). While one batch is in flight the next are read and compressed, so neither
 // disk nor network waits for the other, and nothing waits when the line is idle.
 //
+// Until the hub has answered for the first time nothing is shipped, but the files are looked after (await.go): rotation takes nothing away meanwhile.
+//
 // The chain at the hub is the checkpoint, the file is the spool. At the start, and whenever the hub refuses an expectation, the batches in flight are forgotten, hello
 // asks what the chain holds (hello.go), every position is set to that, and reading goes on from there. So a late publish of an earlier incarnation, a wiped or
 // restored state directory and a cloned machine all come to the same: one chain, and files matched to it by identity.

@@ -242,8 +242,8 @@ func (st *stretch) drain(inner context.Context) error {
 }
 
 // observe refreshes the figures that say how far behind the agent is.
-func (st *stretch) observe() {
-	stats := st.tailer.Stats()
-	st.state.pending(stats.Behind)
-	st.metrics.tailing(stats)
+func (s *Shipper) observe() {
+	stats := s.tailer.Stats()
+	s.state.pending(stats.Behind)
+	s.metrics.tailing(stats)
 }

@@ -25,6 +25,7 @@ type Shipper struct {
 
 	number   uint64        // of the last batch
 	tooLarge int           // raw bytes that the hub once refused; 0: none
+	awaited  bool          // the tailer looks after the files
 	saving   atomic.Bool   // a checkpoint is being written
 	head     atomic.Uint64 // sequence of the chain's head, as far as acknowledged
 	archived chan uint64   // answers to askArchived
@@ -69,7 +70,7 @@ func (s *Shipper) Run(ctx context.Context) error {
 
 // once says hello, sets every position to what the chain holds, and ships until that is no longer true.
 func (s *Shipper) once(ctx context.Context) error {
-	w, err := s.hello(ctx)
+	w, err := s.greet(ctx)
 	if err != nil {
 		return err
 	}
