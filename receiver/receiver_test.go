@@ -230,6 +230,15 @@ func TestNewArchiveTakesOverFromTheFloor(t *testing.T) {
 	if entries := ledger(t, fresh); len(entries) != 0 {
 		t.Fatalf("ledger of the new archive is %+v, want none", entries)
 	}
+	stream, err := r.js.Stream(t.Context(), a.stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range stream.ConsumerNames(t.Context()).Name() {
+		if name != "archive-2" {
+			t.Errorf("consumer %s is left", name)
+		}
+	}
 }
 
 // H1, H2: after every purge each host has a head, and a table at or below the floor.

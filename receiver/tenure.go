@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -54,6 +56,7 @@ func (s *session) own(ctx context.Context, number int, h *health) error {
 	if err := t.open(); err != nil {
 		return err
 	}
+	t.retireConsumers(ctx)
 	defer t.metrics.owns(number, false)
 	t.metrics.owns(number, true)
 	t.log.Info("owns partition", "epoch", t.records.record.Epoch, "floor", t.records.record.Floor, "committed", t.partition.Committed())
@@ -237,6 +240,24 @@ func (t *tenure) open() (err error) {
 		return errors.Join(fmt.Errorf("the archive is committed up to %d, below the floor %d", committed, record.Floor), t.partition.Close())
 	}
 	return nil
+}
+
+// retireConsumers deletes those of earlier epochs: a report should show where the partition stands, and they decide nothing.
+func (t *tenure) retireConsumers(ctx context.Context) {
+	names := t.stream.ConsumerNames(ctx)
+	for name := range names.Name() {
+		number, ok := strings.CutPrefix(name, "archive-")
+		epoch, err := strconv.ParseUint(number, 10, 64)
+		if !ok || err != nil || epoch >= t.epoch {
+			continue
+		}
+		if err := t.stream.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			t.log.Warn("cannot delete the consumer of an earlier epoch", "consumer", name, "err", err)
+		}
+	}
+	if err := names.Err(); err != nil {
+		t.log.Warn("cannot list the consumers of earlier epochs", "err", err)
+	}
 }
 
 // archiveAll runs the goroutines of the tenure. When ctx ends the fetching stops, and what was appended is still committed.
