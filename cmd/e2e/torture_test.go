@@ -79,6 +79,7 @@ func (v *victim) torture(lines int) {
 	p, err := v.scenario.Start(v.dir, lines)
 	must(v.t, err)
 	v.process = p
+	must(v.t, p.Reader(v.agent.proc.PID()))
 	defer func() {
 		if !v.ended {
 			p.Stop()

@@ -113,7 +113,8 @@ func tortureOnce(t *testing.T, s torture.Scenario, lines int, how disturb) {
 	quiet := 0
 	for !ended || quiet < 10 {
 		if time.Now().After(deadline) {
-			t.Fatalf("not done in time: %s, stats %+v", s.Check([]byte(r.hub.all(r.path)), r.written.Lines), r.tailer.Stats())
+			r.judge()
+			t.Fatalf("not done in time: stats %+v", r.tailer.Stats())
 		}
 		if !ended {
 			r.written, ended, err = p.Ended()
@@ -143,6 +144,9 @@ type rack struct {
 	process  *torture.Process
 	written  torture.Written
 	batch    tail.Batch
+	filled   time.Time     // when Fill returned last
+	blind    time.Duration // longest time between two looks
+	slow     time.Duration // longest look
 }
 
 // obey kills or starts the tailer as the scenario wants it, and reports whether one runs.
@@ -167,7 +171,13 @@ func (r *rack) known() []tail.Generation { return r.hub.recovered(r.chance.IntN(
 // turn ships what is there and reports whether there was anything.
 func (r *rack) turn() bool {
 	r.batch.Reset()
+	began := time.Now()
+	if !r.filled.IsZero() {
+		r.blind = max(r.blind, began.Sub(r.filled))
+	}
 	must(r.t, r.tailer.Fill(&r.batch, limits))
+	r.filled = time.Now()
+	r.slow = max(r.slow, r.filled.Sub(began))
 	must(r.t, r.process.Behind(r.tailer.Stats().Behind))
 	switch {
 	case r.batch.Empty():
@@ -203,7 +213,7 @@ func (r *rack) judge() {
 	s, h := r.scenario, r.hub
 	report := s.Check([]byte(h.all(r.path)), r.written.Lines)
 	account := s.Account(r.written, h.generations(r.path))
-	r.t.Logf("%s; %s", report, account)
+	r.t.Logf("%s; %s; %v between two looks, %v in one, at most", report, account, r.blind, r.slow)
 	if report.Clean() && (s.Lossy || report.Exact() && h.missing() == 0) && len(account.Faults) == 0 {
 		return
 	}

@@ -9,5 +9,5 @@
 // the lines that came with [Scenario.Check] and what became of each byte of each file with [Scenario.Account].
 //
 // The files: scenarios.go (what is written), writer.go (how), history.go (what came of it), process.go (the
-// child), check.go (which lines must have come), account.go (which bytes).
+// child), told.go (what it hears), check.go (which lines must have come), account.go (which bytes).
 package torture

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 const (
@@ -22,21 +24,21 @@ func Main() {
 	if name == "" {
 		return
 	}
-	if err := write(name, os.Getenv(envDir), os.Getenv(envLines)); err != nil {
+	if err := write(name, os.Getenv(envDir), os.Getenv(envLines), listen(os.NewFile(toldFD, "told"))); err != nil {
 		fmt.Fprintln(os.Stderr, "torture:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
 
-func write(name, dir, lines string) error {
+func write(name, dir, lines string, told *told) error {
 	n, err := strconv.Atoi(lines)
 	if err != nil {
 		return err
 	}
 	for _, s := range Scenarios {
 		if s.Name == name {
-			return s.run(dir, n)
+			return s.run(dir, n, told)
 		}
 	}
 	return fmt.Errorf("no scenario %q", name)
@@ -45,18 +47,16 @@ func write(name, dir, lines string) error {
 // Files below the scenario's directory through which writer and test talk.
 const (
 	writtenFile = "written" // by the writer when it ends
-	arrivedFile = "arrived" // number of the last line that came
-	behindFile  = "behind"  // bytes that the reader has seen and not shipped
 	wantedFile  = "wanted"  // whether a reader is to run, 1 or 0
 	upFile      = "up"      // whether one runs
 )
 
 // Process is a writer at work.
 type Process struct {
-	dir             string
-	arrived, behind *os.File
-	cmd             *exec.Cmd
-	done            chan error
+	dir  string
+	told *os.File
+	cmd  *exec.Cmd
+	done chan error
 }
 
 // Start begins to write about n lines below dir, which must be empty, in a process of its own.
@@ -68,32 +68,32 @@ func (s Scenario) Start(dir string, n int) (*Process, error) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), envScenario+"="+s.Name, envDir+"="+dir, envLines+"="+strconv.Itoa(n))
 	cmd.Stderr = os.Stderr
-	arrived, err := os.Create(filepath.Join(dir, arrivedFile))
+	in, out, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	behind, err := os.Create(filepath.Join(dir, behindFile))
-	if err != nil {
-		return nil, errors.Join(err, arrived.Close())
+	cmd.ExtraFiles = []*os.File{in}
+	if err := errors.Join(cmd.Start(), in.Close()); err != nil {
+		return nil, errors.Join(err, out.Close())
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(err, arrived.Close(), behind.Close())
-	}
-	p := &Process{dir: dir, arrived: arrived, behind: behind, cmd: cmd, done: make(chan error, 1)} // the writer ends whoever asks
-	go func() { p.done <- errors.Join(cmd.Wait(), arrived.Close(), behind.Close()) }()
+	p := &Process{dir: dir, told: out, cmd: cmd, done: make(chan error, 1)} // the writer ends whoever asks
+	go func() { p.done <- errors.Join(cmd.Wait(), out.Close()) }()
 	return p, nil
 }
 
 // Arrived tells the writer the number of the last line that has come.
-func (p *Process) Arrived(line int) error { return tell(p.arrived, line) }
+func (p *Process) Arrived(line int) error { return p.tell(message{Arrived: int64(line)}) }
 
 // Behind tells the writer how many bytes the reader has seen in the log that it has not shipped.
-func (p *Process) Behind(bytes int64) error { return tell(p.behind, int(bytes)) }
+func (p *Process) Behind(bytes int64) error { return p.tell(message{Behind: &bytes}) }
 
-// tell writes in place: to make and rename a file may wait for others' syncs, and who waits does not look at the log.
-func tell(f *os.File, n int) error {
-	_, err := f.WriteAt(fmt.Appendf(nil, "%020d", n), 0)
-	if errors.Is(err, os.ErrClosed) {
+// Reader tells the writer in which process the reader is, if not in the one that started the writer.
+func (p *Process) Reader(pid int) error { return p.tell(message{Reader: int64(pid)}) }
+
+// tell says something to the writer, by a pipe: who writes to a file may wait for others' syncs, and who waits does not look at the log.
+func (p *Process) tell(m message) error {
+	err := json.NewEncoder(p.told).Encode(m)
+	if errors.Is(err, os.ErrClosed) || errors.Is(err, syscall.EPIPE) {
 		return nil // the writer has ended and listens no more
 	}
 	return err

@@ -49,7 +49,7 @@ var Scenarios = []Scenario{
 	{Name: "rename_latewriter_nocreate", write: lateWriterNoCreate},
 	{Name: "copytruncate", write: func(w *writer) { copyTruncate(w, false) }},
 	{Name: "copytruncate_readeruptodate", write: func(w *writer) { copyTruncate(w, true) }},
-	{Name: "delete_recreate", Deletes: true, write: func(w *writer) { rotate(w, func() { w.pause(75); w.remove(w.path) }) }},
+	{Name: "delete_recreate", Deletes: true, write: func(w *writer) { rotate(w, func() { w.held(); w.remove(w.path) }) }},
 	{Name: "quick_rotations_20", write: func(w *writer) { quick(w, 20, func(i int) { w.rename(w.dated(w.line)) }) }},
 	{Name: "quick_rotations_shift", write: func(w *writer) { quick(w, 20, func(int) { w.shift(40) }) }},
 	{Name: "quick_delete_recreate_10", Deletes: true, Lossy: true, Races: true, write: func(w *writer) { quick(w, 10, func(int) { w.remove(w.path) }) }},
@@ -255,7 +255,7 @@ func dirRemoved(w *writer) {
 		w.must(os.MkdirAll(dir, 0o755))
 		w.open()
 		w.spread(100, 25)
-		w.pause(75) // what comes and goes between two looks nobody can have
+		w.held()
 		w.must(os.RemoveAll(dir))
 		w.history.end(Removed)
 		w.pause(10)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -21,12 +22,14 @@ type writer struct {
 	line     int    // begun last
 	f        *os.File
 	history  history
+	told     *told
+	shifts   []int // lines begun at each shift
 }
 
 // stop ends a scenario from within.
 type stop struct{ err error }
 
-func (s Scenario) run(dir string, n int) (err error) {
+func (s Scenario) run(dir string, n int, told *told) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			end, ok := p.(stop)
@@ -36,7 +39,7 @@ func (s Scenario) run(dir string, n int) (err error) {
 			err = end.err
 		}
 	}()
-	w := &writer{scenario: s, dir: dir, path: s.Source(dir), n: n}
+	w := &writer{scenario: s, dir: dir, path: s.Source(dir), n: n, told: told}
 	if !s.late {
 		w.must(os.MkdirAll(filepath.Dir(w.path), 0o755))
 	}
@@ -116,9 +119,14 @@ func (w *writer) numbered(i int) string { return fmt.Sprintf("%s.%d", w.path, i)
 // dated is a name that a rotation by time gives.
 func (w *writer) dated(i int) string { return fmt.Sprintf("%s-20260101-%06d", w.path, i) }
 
-// shift renames a row of rotated logs, .1 to .2 and so on, and the log to .1.
+// shift renames a row of rotated logs, .1 to .2 and so on, and the log to .1. The last of them is deleted when its lines have arrived: how
+// far behind a reader may be is not what this is about.
 func (w *writer) shift(keep int) {
-	os.Remove(w.numbered(keep))
+	if oldest := len(w.shifts) - keep; oldest >= 0 {
+		w.arrived(w.shifts[oldest+1] - 1) // what its late writer had begun by then may be another's
+		w.must(os.Remove(w.numbered(keep)))
+	}
+	w.shifts = append(w.shifts, w.line)
 	for i := keep - 1; i > 0; i-- {
 		if err := os.Rename(w.numbered(i), w.numbered(i+1)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			w.must(err)
@@ -178,13 +186,33 @@ func (w *writer) remove(path string) {
 }
 
 // wait waits until every line has arrived: what comes next destroys them.
-func (w *writer) wait() {
-	w.await(arrivedFile, fmt.Sprintf("line %d", w.line), func(n int) bool { return n >= w.line })
+func (w *writer) wait() { w.arrived(w.line) }
+
+func (w *writer) arrived(line int) {
+	w.await(fmt.Sprintf("line %d", line), func() bool { return w.told.arrived.Load() >= int64(line) })
+}
+
+// held waits until the reader has the log open: then it can be had though it is deleted. What nobody has opened nobody can have.
+func (w *writer) held() {
+	st, err := w.f.Stat()
+	w.must(err)
+	fds := fmt.Sprintf("/proc/%d/fd", w.told.reader.Load())
+	if _, err := os.Stat(fds); err != nil {
+		w.pause(75) // no Linux: a reader that looks often enough has opened it
+		return
+	}
+	w.await("the reader opens the log", func() bool {
+		names, _ := filepath.Glob(filepath.Join(fmt.Sprintf("/proc/%d/fd", w.told.reader.Load()), "*"))
+		return slices.ContainsFunc(names, func(name string) bool {
+			is, err := os.Stat(name)
+			return err == nil && os.SameFile(st, is)
+		})
+	})
 }
 
 // seen waits until the reader knows how long the log is, of which it has shipped all but the last bytes.
 func (w *writer) seen(bytes int) {
-	w.await(behindFile, fmt.Sprintf("%d bytes behind", bytes), func(n int) bool { return n == bytes })
+	w.await(fmt.Sprintf("%d bytes behind", bytes), func() bool { return w.told.behind.Load() == int64(bytes) })
 }
 
 // reader has the reader killed, or started again.
@@ -194,16 +222,16 @@ func (w *writer) reader(up bool) {
 		want = 1
 	}
 	w.must(os.WriteFile(filepath.Join(w.dir, wantedFile), []byte(strconv.Itoa(want)), 0o644))
-	w.await(upFile, fmt.Sprintf("reader up: %v", up), func(n int) bool { return n == want })
+	w.await(fmt.Sprintf("reader up: %v", up), func() bool {
+		n, ok := readNumber(filepath.Join(w.dir, upFile))
+		return ok && n == want
+	})
 	w.history.unwatched = !up
 }
 
 // await waits for what the test tells.
-func (w *writer) await(file, what string, is func(n int) bool) {
-	for deadline := time.Now().Add(time.Minute); ; w.pause(1) {
-		if n, ok := readNumber(filepath.Join(w.dir, file)); ok && is(n) {
-			return
-		}
+func (w *writer) await(what string, is func() bool) {
+	for deadline := time.Now().Add(time.Minute); !is(); w.pause(1) {
 		if time.Now().After(deadline) {
 			panic(stop{fmt.Errorf("not within a minute: %s", what)})
 		}
