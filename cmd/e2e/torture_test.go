@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -26,23 +27,26 @@ func TestTorture(t *testing.T) {
 	if os.Getenv("LOGDRIVE_TORTURE") == "full" {
 		runs, lines = 20, 6000
 	}
-	s := newSite(t, options{})
-	s.hub.start().ready()
-	s.receiver.start().ready()
-	var all []*victim
 	for _, scenario := range torture.Scenarios {
-		for range runs {
-			t.Run(scenario.Name, func(t *testing.T) {
-				v := s.victim(t, scenario)
-				v.torture(lines)
-				all = append(all, v)
-			})
-		}
+		t.Run(scenario.Name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, options{})
+			s.hub.start().ready()
+			s.receiver.start().ready()
+			var all []*victim
+			for range runs {
+				t.Run("run", func(t *testing.T) {
+					v := s.victim(t, scenario)
+					v.torture(lines)
+					all = append(all, v)
+				})
+			}
+			s.receiver.stop()
+			s.account(all)
+			s.invariants()
+			s.hub.stop()
+		})
 	}
-	s.receiver.stop()
-	s.account(all)
-	s.invariants()
-	s.hub.stop()
 }
 
 // victim is a log that one scenario writes, with an agent of its own.
@@ -86,19 +90,18 @@ func (v *victim) torture(lines int) {
 		}
 	}()
 	var came []byte
-	growing := time.Now()
+	last, growing := "", time.Now()
 	for !v.ended || !v.complete(came) {
 		v.obey()
 		if !v.ended {
 			v.written, v.ended, err = p.Ended()
 			must(v.t, err)
 		}
-		now := v.readArchive(v.t, v.agent.name, v.path)
-		if len(now) != len(came) {
-			growing = time.Now()
-			must(v.t, p.Arrived(v.scenario.Last(now)))
+		if now := v.footprint(); now != last {
+			last, growing = now, time.Now()
+			came = v.readArchive(v.t, v.agent.name, v.path)
+			must(v.t, p.Arrived(v.scenario.Last(came)))
 		}
-		came = now
 		if time.Since(growing) > patience/2 {
 			break
 		}
@@ -111,6 +114,21 @@ func (v *victim) torture(lines int) {
 		v.t.Errorf("writer ended: %v", v.ended)
 		v.listArchive(v.t, v.agent.name, v.path)
 	}
+}
+
+// footprint is another whenever the archive holds more of the log.
+func (v *victim) footprint() (all string) {
+	dir := filepath.Join(v.archiveDir, "hosts", v.agent.name, filepath.Dir(v.path))
+	files, err := os.ReadDir(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		must(v.t, err)
+	}
+	for _, f := range files {
+		if st, err := f.Info(); err == nil { // else it was renamed meanwhile
+			all += fmt.Sprintln(f.Name(), st.Size())
+		}
+	}
+	return all
 }
 
 // obey kills or starts the agent as the scenario wants it.
