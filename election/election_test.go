@@ -134,7 +134,7 @@ func TestEndOfContext(t *testing.T) {
 	t.Parallel()
 	hub := clustertest.Start(t, clustertest.Config())
 	kv := lease(t, hub.Receiver(t))
-	terms, causes := make(chan uint64, 1), make(chan error, 1)
+	terms, causes := make(chan uint64, 10), make(chan error, 10)
 	r := run(t, kv, config(t, "a"), untilEnd(terms, causes))
 	term := receive(t, "a leads", terms)
 	if leader, err := election.Current(t.Context(), kv, key); err != nil || leader != (election.Leader{ID: "a", Term: term}) {

@@ -67,7 +67,7 @@ func (h *fakeHub) put(by *fakeKV, value []byte, op jetstream.KeyValueOp, expecte
 	return h.revision, true
 }
 
-// link is how one client's request and its answer travel. A negative time means never.
+// link is how one client's request and its answer travel. A negative time means never. It is called with the hub's lock held.
 type link func() (there, back time.Duration)
 
 // direct is a link that takes no time.
@@ -88,7 +88,9 @@ type answer struct {
 
 // ask carries a request to the hub, where it happens even if the client has given up by then.
 func (kv *fakeKV) ask(ctx context.Context, request func() answer) answer {
+	kv.hub.mu.Lock()
 	there, back := kv.link()
+	kv.hub.mu.Unlock()
 	answers := make(chan answer, 1)
 	if there >= 0 {
 		go func() {

@@ -68,7 +68,7 @@ func TestForce(t *testing.T) {
 		{"purged", func() error { return kv.Purge(t.Context(), key) }},
 		{"overwritten", func() error { _, err := kv.Put(t.Context(), key, []byte("garbage")); return err }},
 	}
-	rounds := 5
+	rounds := 2
 	if testing.Short() {
 		rounds = 1
 	}
@@ -102,7 +102,7 @@ func TestTermsGrow(t *testing.T) {
 	var last uint64
 	win := func(how string) {
 		t.Helper()
-		terms, causes := make(chan uint64, 1), make(chan error, 1)
+		terms, causes := make(chan uint64, 10), make(chan error, 10)
 		cfg := config(t, "a")
 		cfg.TTL = short
 		r := run(t, kv, cfg, untilEnd(terms, causes))

@@ -5,6 +5,7 @@ package election_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "candidate ended:", runChild(url, os.Getenv(childName)))
 		os.Exit(1)
 	}
+	_ = flag.Set("test.parallel", "8") // they wait for leases to pass, whatever the number of cores
 	os.Exit(m.Run())
 }
 
