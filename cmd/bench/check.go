@@ -20,9 +20,10 @@ func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "check",
 		Usage:     "verify numbered lines in an archive, or compare it with the source files byte for byte",
-		ArgsUsage: "ARCHIVE",
+		ArgsUsage: "ARCHIVE...",
 		Description: "Reads every source of the archive, all generations in order, decompressed. Without --against its lines must be those of\n" +
-			"bench write: lost, doubled, torn, reordered and misplaced ones are counted. Exits 1 if anything is wrong.",
+			"bench write: lost, doubled, torn, reordered and misplaced ones are counted. Exits 1 if anything is wrong.\n" +
+			"Several archives are read as one, by their indexes: their receivers must be stopped.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "manifest", Usage: "what bench write --manifest said it wrote: tells the loss of last lines"},
 			&cli.StringSliceFlag{Name: "against", Usage: "source `FILE` or directory to compare with, byte for byte; rotated files are joined"},
@@ -35,34 +36,34 @@ func checkCommand() *cli.Command {
 }
 
 func check(c *cli.Context) error {
-	if c.NArg() != 1 {
-		return errors.New("want one ARCHIVE")
+	if c.NArg() == 0 {
+		return errors.New("want an ARCHIVE, or several that belong together")
 	}
-	all, err := sources.Archive(c.Args().First())
+	all, done, err := openArchives(c.Args().Slice())
 	if err != nil {
 		return err
 	}
 	all = ofHost(all, c.String("host"))
 	if against := c.StringSlice("against"); len(against) > 0 {
-		return checkBytes(c, all, against)
+		return errors.Join(checkBytes(c, all, against), done())
 	}
-	return checkLines(c, all)
+	return errors.Join(checkLines(c, all), done())
 }
 
-func ofHost(all []sources.Source, host string) []sources.Source {
+func ofHost(all []archivedSource, host string) []archivedSource {
 	if host == "" {
 		return all
 	}
-	var kept []sources.Source
+	var kept []archivedSource
 	for _, s := range all {
-		if s.Host == host {
+		if s.host == host {
 			kept = append(kept, s)
 		}
 	}
 	return kept
 }
 
-func checkLines(c *cli.Context, all []sources.Source) error {
+func checkLines(c *cli.Context, all []archivedSource) error {
 	checker := lines.Checker{Live: c.Bool("live")}
 	if name := c.String("manifest"); name != "" {
 		wrote, err := readManifest(name)
@@ -88,13 +89,13 @@ func checkLines(c *cli.Context, all []sources.Source) error {
 	return nil
 }
 
-func readInto(checker *lines.Checker, s sources.Source) error {
-	r, err := s.Open()
+func readInto(checker *lines.Checker, s archivedSource) error {
+	r, err := s.open()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	return checker.Read(s.String(), r)
+	return checker.Read(s.host+":"+s.path, r)
 }
 
 // comparison is the verdict on one source.
@@ -104,7 +105,7 @@ type comparison struct {
 	Bytes  int64  `json:"bytes"`           // in the archive
 }
 
-func checkBytes(c *cli.Context, archived []sources.Source, against []string) error {
+func checkBytes(c *cli.Context, archived []archivedSource, against []string) error {
 	verdicts, err := compareAll(archived, against)
 	if err != nil {
 		return err
@@ -127,13 +128,13 @@ func checkBytes(c *cli.Context, archived []sources.Source, against []string) err
 }
 
 // compareAll compares every source under the paths with the archived one of the same path.
-func compareAll(archived []sources.Source, paths []string) ([]comparison, error) {
-	byPath := map[string]sources.Source{}
+func compareAll(archived []archivedSource, paths []string) ([]comparison, error) {
+	byPath := map[string]archivedSource{}
 	for _, s := range archived {
-		if other, twice := byPath[s.Path]; twice {
-			return nil, fmt.Errorf("%s is archived for hosts %s and %s: choose one with --host", s.Path, other.Host, s.Host)
+		if other, twice := byPath[s.path]; twice {
+			return nil, fmt.Errorf("%s is archived for hosts %s and %s: choose one with --host", s.path, other.host, s.host)
 		}
-		byPath[s.Path] = s
+		byPath[s.path] = s
 	}
 	on, err := sources.Files(paths...)
 	if err != nil {
@@ -150,7 +151,7 @@ func compareAll(archived []sources.Source, paths []string) ([]comparison, error)
 	return out, nil
 }
 
-func compareOne(want sources.Source, byPath map[string]sources.Source) (comparison, error) {
+func compareOne(want sources.Source, byPath map[string]archivedSource) (comparison, error) {
 	v := comparison{Source: want.Path}
 	a, err := want.Open()
 	if err != nil {
@@ -165,7 +166,7 @@ func compareOne(want sources.Source, byPath map[string]sources.Source) (comparis
 		}
 		return v, err
 	}
-	b, err := got.Open()
+	b, err := got.open()
 	if err != nil {
 		return v, err
 	}

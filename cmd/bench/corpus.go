@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/logdrive/logdrive/cmd/bench/fleet"
 	"github.com/logdrive/logdrive/cmd/bench/lines"
-	"github.com/logdrive/logdrive/cmd/bench/sources"
 )
 
 // corpus is logs that stand there to be caught up with.
@@ -42,17 +42,23 @@ func (b *benchmark) corpus(ctx context.Context, format lines.Format, files int) 
 	return c, nil
 }
 
-// verify checks every line and, against the files in dir, every byte.
+// verify checks every line of a fleet's archive and, against the files in dir, every byte.
 func verify(f *fleet.Fleet, wrote []written, dir string) error {
-	archived, err := sources.Archive(f.Archive())
+	return verifyArchives([]string{f.Archive()}, wrote, dir)
+}
+
+// verifyArchives does that over archives that belong together.
+func verifyArchives(archives []string, wrote []written, paths ...string) (err error) {
+	all, done, err := openArchives(archives)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, done()) }()
 	var checker lines.Checker
 	for _, w := range wrote {
 		checker.Expect(w.Origin, w.Lines)
 	}
-	for _, s := range archived {
+	for _, s := range all {
 		if err := readInto(&checker, s); err != nil {
 			return err
 		}
@@ -60,7 +66,7 @@ func verify(f *fleet.Fleet, wrote []written, dir string) error {
 	if err := checker.Report().Err(); err != nil {
 		return fmt.Errorf("%w: %w", errFaults, err)
 	}
-	verdicts, err := compareAll(archived, []string{dir})
+	verdicts, err := compareAll(all, paths)
 	if err != nil {
 		return err
 	}

@@ -63,4 +63,14 @@ func (l latencies) String() string {
 	return fmt.Sprintf("%s / %s / %s", ms(l.share(0.5)), ms(l.share(0.99)), ms(l.share(1)))
 }
 
-func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
+// span is p50 and the longest, in milliseconds, for sets too small to tell more.
+func (l latencies) span() string {
+	if len(l) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f / %.0f", milliseconds(l.share(0.5)), milliseconds(l.share(1)))
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f", milliseconds(d)) }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

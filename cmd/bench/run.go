@@ -24,7 +24,7 @@ func runCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "run",
 		Usage: "measure logdrive on this machine and print one table",
-		Description: "Builds logdrive and runs hub, receiver and agent as three processes over loopback. Every scenario ends by checking that each line arrived\n" +
+		Description: "Builds logdrive and runs hub, receivers and agents as processes over loopback. Every scenario ends by checking that each line arrived\n" +
 			"once, whole and in order; a figure of a run that fails this is an error, not a figure.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quick", Usage: "64 MiB and 3 s instead of 1 GiB and 30 s, to see that all works"},
@@ -47,6 +47,7 @@ type benchmark struct {
 	warmup  time.Duration
 	repeat  int
 	idle    int           // files
+	moves   int           // rounds of kills and planned moves
 	limit   time.Duration // of one measurement
 	notes   io.Writer     // what is going on
 	corpora map[string]*corpus
@@ -54,11 +55,11 @@ type benchmark struct {
 
 func run(c *cli.Context) error {
 	b := benchmark{
-		binary: c.String("binary"), bytes: 1 << 30, seconds: 30, warmup: 3 * time.Second, repeat: max(1, c.Int("repeat")), idle: 20000, limit: 5 * time.Minute,
+		binary: c.String("binary"), bytes: 1 << 30, seconds: 30, warmup: 3 * time.Second, repeat: max(1, c.Int("repeat")), idle: 20000, moves: 5, limit: 5 * time.Minute,
 		notes: os.Stderr, corpora: map[string]*corpus{},
 	}
 	if c.Bool("quick") {
-		b.bytes, b.seconds, b.warmup, b.idle, b.limit = 64<<20, 3, time.Second, 2000, time.Minute
+		b.bytes, b.seconds, b.warmup, b.idle, b.moves, b.limit = 64<<20, 3, time.Second, 2000, 1, time.Minute
 	}
 	chosen := b.chosen(c.String("only"))
 	if c.Bool("list") || len(chosen) == 0 {
@@ -117,7 +118,7 @@ func (b *benchmark) scenarios() []scenario {
 	for _, rate := range []int{10_000, 20_000} {
 		all = append(all, b.steady(rate, "zstd"), b.steady(rate, "s2"))
 	}
-	return append(all, b.idleFiles())
+	return append(all, b.idleFiles(), b.failover())
 }
 
 func (b *benchmark) chosen(word string) []scenario {

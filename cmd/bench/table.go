@@ -10,8 +10,8 @@ import (
 
 // table collects the figures of all scenarios. It prints as Markdown that reads well as plain text, too.
 type table struct {
-	machines, catches, steadies, idles [][]string
-	yard                               map[string]float64 // MiB/s of the machine, by yardstick
+	machines, catches, steadies, idles, moves [][]string
+	yard                                      map[string]float64 // MiB/s of the machine, by yardstick
 }
 
 func (t *table) machine(name string, p plain) {
@@ -63,6 +63,10 @@ func (t *table) idle(name string, r idled) {
 	})
 }
 
+func (t *table) moved(m moved) {
+	t.moves = append(t.moves, []string{m.name, fmt.Sprint(m.moves), m.pauses.span(), m.durable.span()})
+}
+
 func (t *table) print(w io.Writer) error {
 	for _, part := range []struct {
 		head string
@@ -72,6 +76,7 @@ func (t *table) print(w io.Writer) error {
 		{"catch-up|MiB/s durable|MiB/s visible|lines/s|of copy|of pipe|CPU s/GiB|agent|hub|receiver|peak MiB agent|hub|receiver", t.catches},
 		{"steady, cores|agent|hub|receiver|bench itself|peak MiB agent|hub|receiver|ms to visible p50 / p99 / max|ms to durable p50 / p99 / max", t.steadies},
 		{"idle files|s until durable|idle: agent cores|all cores|agent MiB|20 busy: agent cores|agent peak MiB|ms to visible p50 / p99 / max", t.idles},
+		{"3 receivers|partitions moved|ms until archived elsewhere, or longest pause: p50 / max|ms until durable: p50 / max", t.moves},
 	} {
 		if len(part.rows) == 0 {
 			continue

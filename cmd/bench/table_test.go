@@ -14,6 +14,7 @@ func TestTableIsMarkdownOfEvenWidth(t *testing.T) {
 	tab.catchUp("catchup", caughtUp{bytes: 1 << 30, lines: 5_000_000, visible: 2 * time.Second, durable: 4 * time.Second, cost: costs})
 	tab.steady("steady", steadied{took: 10 * time.Second, cost: costs})
 	tab.idle("idle", idled{span: time.Second, spell: time.Second, cost: costs, busy: costs})
+	tab.moved(moved{name: "SIGTERM", moves: 2, pauses: latencies{time.Second, 2 * time.Second}})
 	var b bytes.Buffer
 	if err := tab.print(&b); err != nil {
 		t.Fatal(err)

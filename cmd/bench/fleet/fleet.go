@@ -53,14 +53,14 @@ func (f *Fleet) start(ctx context.Context) error {
 	}
 	var err error
 	hub := append([]string{"--store", f.path("hub"), "--listen", "127.0.0.1:0", "--leaf-listen", "127.0.0.1:0"}, f.cfg.HubFlags...)
-	if f.Hub, err = f.launch("hub", hub); err != nil {
+	if f.Hub, err = f.cfg.launch("hub", "hub", hub); err != nil {
 		return err
 	}
 	if f.hubPorts, err = waitPorts(ctx, f.Hub, f.path("hub.ports")); err != nil {
 		return err
 	}
 	receiver := append([]string{"--hub", f.hubPorts.Client, "--secret", f.Secret(), "--archive", f.Archive()}, f.cfg.ReceiverFlags...)
-	if f.Receiver, err = f.launch("receiver", receiver); err != nil {
+	if f.Receiver, err = f.cfg.launch("receiver", "receiver", receiver); err != nil {
 		return err
 	}
 	f.recvPorts, err = waitPorts(ctx, f.Receiver, f.path("receiver.ports"))
@@ -71,16 +71,19 @@ func (f *Fleet) start(ctx context.Context) error {
 func (f *Fleet) StartAgent(paths ...string) error {
 	flags := append([]string{"--hub", f.hubPorts.Leaf, "--secret", f.Secret(), "--host", f.cfg.Host, "--state", f.path("agent"), "--codec", f.cfg.Codec}, f.cfg.AgentFlags...)
 	var err error
-	f.Agent, err = f.launch("agent", append(flags, paths...))
+	f.Agent, err = f.cfg.launch("agent", "agent", append(flags, paths...))
 	return err
 }
 
-func (f *Fleet) launch(role string, args []string) (*proc.Process, error) {
-	head := []string{role, "--ports-file", f.path(role + ".ports")}
-	return proc.Start(role, f.path(role+".log"), f.cfg.Binary, append(head, args...)...)
+// launch runs a command of logdrive under a name, with its log and its ports file named after that.
+func (c Config) launch(name, command string, args []string) (*proc.Process, error) {
+	head := []string{command, "--ports-file", c.path(name + ".ports")}
+	return proc.Start(name, c.path(name+".log"), c.Binary, append(head, args...)...)
 }
 
-func (f *Fleet) path(name string) string { return filepath.Join(f.cfg.Dir, name) }
+func (c Config) path(name string) string { return filepath.Join(c.Dir, name) }
+
+func (f *Fleet) path(name string) string { return f.cfg.path(name) }
 
 // Archive is the directory the receiver writes.
 func (f *Fleet) Archive() string { return f.path("archive") }
