@@ -3,17 +3,17 @@ package election_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/logdrive/logdrive/election"
 )
@@ -174,113 +174,74 @@ func TestUnansweredWin(t *testing.T) {
 	})
 }
 
-var seeds = flag.Int("seeds", 0, "how many runs of TestAnyNetwork")
-
-// Whatever a network does to requests and answers, reigns do not overlap, terms grow, and with a good network again someone leads.
-func TestAnyNetwork(t *testing.T) {
-	runs := *seeds
-	if runs == 0 {
-		runs = 40
-		if testing.Short() {
-			runs = 8
+// Force on the key is heard by the watch: nobody leads on until the next renewal.
+func TestDeposedAtOnce(t *testing.T) {
+	bubble(t, direct, func(t *testing.T, hub *fakeHub, first uint64, b chan uint64, ended chan reign) {
+		time.Sleep(time.Minute + 100*time.Millisecond)
+		hub.mu.Lock()
+		hub.put(nil, nil, jetstream.KeyValueDelete, hub.last.revision)
+		hub.mu.Unlock()
+		start := time.Now()
+		r := receive(t, "the end", ended)
+		if took := time.Since(start); took != 0 || !errors.Is(r.cause, election.ErrDeposed) {
+			t.Errorf("ended after %v with %v", took, r.cause)
 		}
-	}
-	first, reigns := rand.Uint64(), 0
-	for n := range runs {
-		reigns += anyNetwork(t, first+uint64(n))
-		if t.Failed() {
-			t.Fatalf("seed %d", first+uint64(n))
-		}
-	}
-	t.Logf("%d reigns in %d runs", reigns, runs)
+	})
 }
 
-// anyNetwork runs three candidates for 20 minutes, with links that change their mood every few seconds.
-func anyNetwork(t *testing.T, seed uint64) (total int) {
+// A leader that takes its time to end keeps the lease until it has: nobody begins before.
+func TestWindingDownKeepsTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := newFakeHub(2 * time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		ended, done := make(chan reign, 100000), make(chan error, 3)
-		var calm bool
-		for _, who := range []string{"a", "b", "c"} {
-			l := moody(rand.New(rand.NewPCG(seed, uint64(who[0]))), &calm)
-			lead := reigning(who, make(chan uint64, 100000), ended)
-			go func() { done <- election.Run(ctx, &fakeKV{hub: hub, link: l}, key, quiet(who), lead) }()
-		}
-		time.Sleep(20 * time.Minute)
-		hub.mu.Lock()
-		calm = true
-		hub.mu.Unlock()
-		time.Sleep(time.Minute)
-		hub.mu.Lock()
-		if hub.current() == nil {
-			t.Error("nobody leads in a good network")
-		}
-		hub.mu.Unlock()
+		begun, done := make(chan struct{}), make(chan error, 1)
+		go func() {
+			done <- election.Run(ctx, &fakeKV{hub: hub, link: direct}, key, quiet("a"), func(ctx context.Context, _ uint64) error {
+				close(begun)
+				<-ctx.Done()
+				time.Sleep(10 * time.Second)
+				hub.mu.Lock()
+				defer hub.mu.Unlock()
+				if e := hub.current(); e == nil || e.op != jetstream.KeyValuePut {
+					t.Error("the lease ended before its leader did")
+				}
+				return ctx.Err()
+			})
+		}()
+		<-begun
+		time.Sleep(time.Second)
 		cancel()
-		for range 3 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
+		if err := receive(t, "a ends", done); err != nil {
+			t.Error(err)
 		}
-		total = checkReigns(t, ended)
+		if e := hub.current(); e == nil || e.op != jetstream.KeyValueDelete {
+			t.Errorf("the key holds %+v, want a mark of its deletion", e)
+		}
 	})
-	return total
 }
 
-// moody is a link that is good, slow, lossy or dead for some seconds each, or deaf: requests arrive, answers do not.
-func moody(random *rand.Rand, calm *bool) link {
-	var mood int
-	var until time.Time
-	return func() (time.Duration, time.Duration) {
-		if *calm {
-			return time.Millisecond, time.Millisecond
+// A watch that died without a word is opened anew: an observer sees what follows.
+func TestDeadWatch(t *testing.T) {
+	bubble(t, direct, func(t *testing.T, hub *fakeHub, first uint64, b chan uint64, ended chan reign) {
+		seen, stopped := make(chan election.Leader, 100), make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			stopped <- election.Observe(ctx, &fakeKV{hub: hub, link: direct}, key, func(l election.Leader) { seen <- l })
+		}()
+		wantLeader(t, seen, election.Leader{ID: "a", Term: first})
+		hub.mu.Lock()
+		clear(hub.watchers) // the candidates' as well
+		hub.put(nil, nil, jetstream.KeyValueDelete, hub.last.revision)
+		hub.mu.Unlock()
+		receive(t, "the end", ended)
+		if l := receive(t, "the next leader is seen", seen); l.Term <= first {
+			t.Errorf("observed %+v after term %d", l, first)
 		}
-		if !time.Now().Before(until) {
-			mood, until = random.IntN(5), time.Now().Add(time.Duration(random.Int64N(int64(5*time.Second))))
+		cancel()
+		if err := receive(t, "the observer ends", stopped); err != nil {
+			t.Error(err)
 		}
-		some := func(most time.Duration) time.Duration { return time.Duration(random.Int64N(int64(most))) }
-		switch mood {
-		case 0:
-			return some(5 * time.Millisecond), some(5 * time.Millisecond)
-		case 1:
-			return some(time.Second), some(time.Second)
-		case 2:
-			return some(400*time.Millisecond) - 100*time.Millisecond, some(400*time.Millisecond) - 100*time.Millisecond
-		case 3:
-			return -1, -1
-		default:
-			return some(3 * time.Second), -1
-		}
-	}
-}
-
-// checkReigns looks at all reigns that ended, in order of their terms.
-func checkReigns(t *testing.T, ended chan reign) int {
-	t.Helper()
-	byTerm := map[uint64]reign{}
-	var last uint64
-	total := len(ended)
-	for range total {
-		r := <-ended
-		if _, twice := byTerm[r.term]; twice {
-			t.Errorf("term %d was given twice", r.term)
-		}
-		byTerm[r.term], last = r, max(last, r.term)
-	}
-	var before reign
-	for term := range last + 1 {
-		r, ok := byTerm[term]
-		if !ok {
-			continue
-		}
-		if r.begin.Before(before.end) {
-			t.Errorf("%s leads in term %d from %v, %s in term %d until %v", r.who, r.term, r.begin, before.who, before.term, before.end)
-		}
-		before = r
-	}
-	return total
+	})
 }
 
 // No wall clock decides anything: what the package may do with time is told by these names. Times of the fake hub's entries are years astray, too.
