@@ -90,9 +90,7 @@ func (g *generation) peek() {
 	if g.packed || g.glimpse.Len == headBytes || int64(g.glimpse.Len) >= g.size || !g.intact() {
 		return
 	}
-	p := make([]byte, min(g.size, headBytes))
-	n, _ := g.body.ReadAt(p, 0)
-	g.glimpse = checkOf(p[:n])
+	g.glimpse = headOf(g.body, g.size)
 }
 
 // needsOpen reports whether an Open must come before anything else is said.

@@ -90,6 +90,16 @@ func checkOf(p []byte) Check {
 	return Check{Len: len(p), Sum: xxh3.Hash(p)}
 }
 
+// headOf makes the check of a file's first bytes.
+func headOf(r io.ReaderAt, size int64) Check {
+	if r == nil {
+		return Check{}
+	}
+	p := make([]byte, min(size, headBytes))
+	n, _ := r.ReadAt(p, 0)
+	return checkOf(p[:n])
+}
+
 // holds reports whether r has the checked bytes right before offset.
 func (c Check) holds(r io.ReaderAt, offset int64) bool {
 	if c.Len == 0 {

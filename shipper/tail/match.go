@@ -51,8 +51,12 @@ func (s *source) seeks() bool {
 	return slices.ContainsFunc(s.queue, func(g *generation) bool { return !g.sought.IsZero() })
 }
 
-// verify looks at everything that is held and reports whether any of it was overwritten.
-func (s *source) verify(now time.Time) bool {
+// verify looks at everything that is held, and at what seems new, and reports whether any of it was overwritten.
+func (s *source) verify(rest []entry, now time.Time) bool {
+	if slices.ContainsFunc(rest, entry.cut) {
+		s.wantScan()
+		return true
+	}
 	for _, g := range slices.Concat(s.queue, s.late) {
 		f, ok := g.body.(*os.File)
 		if !ok {
@@ -64,6 +68,16 @@ func (s *source) verify(now time.Time) bool {
 		}
 	}
 	return false
+}
+
+// cut reports whether the file was overwritten since it was opened: then it was compared with what it no longer was.
+func (e entry) cut() bool {
+	f, ok := e.held.(*os.File)
+	if !ok {
+		return false
+	}
+	st, err := statFile(f)
+	return err == nil && (st.size < e.st.size || !e.head.holds(f, int64(e.head.Len)))
 }
 
 // dropHeld leaves out what is held and notes what it is called now; what was not

@@ -36,7 +36,7 @@ func (s *source) reconcile(found []entry, now time.Time) {
 	}
 	rest = s.dropPast(rest, now)
 	rest = s.bindUnread(rest, now)
-	if len(rest) > 0 && s.verify(now) {
+	if len(rest) > 0 && s.verify(rest, now) {
 		return // what seems new may be a copy of what was cut this very moment
 	}
 	if s.shallow {
@@ -92,6 +92,7 @@ func (s *source) openAll(rest []entry) ([]entry, error) {
 		} else if st, err := statFile(e.held.(*os.File)); err == nil {
 			e.st = st
 		}
+		e.head = headOf(e.held, e.st.size)
 		opened = append(opened, e)
 	}
 	return opened, nil

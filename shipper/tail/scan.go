@@ -13,6 +13,7 @@ type entry struct {
 	size   int64 // of the file itself
 	packed bool
 	held   body  // open
+	head   Check // of its beginning, when it was opened
 	unread bool  // of what is held: nothing was ever said of it
 	err    error // why it is not
 }
