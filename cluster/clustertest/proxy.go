@@ -211,6 +211,7 @@ func (p *Proxy) carry(c *conn, from, to net.Conn) {
 	var way []piece
 	var size int
 	var ended bool
+	var lost bool // the receiver is gone; what it sent before may still be on its way
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		for {
@@ -244,12 +245,14 @@ func (p *Proxy) carry(c *conn, from, to net.Conn) {
 		c.waiting -= len(next.data)
 		p.changed.Broadcast()
 		p.mu.Unlock()
-		time.Sleep(time.Until(next.due))
-		if _, err := to.Write(next.data); err != nil {
-			break
+		if lost {
+			continue
 		}
+		time.Sleep(time.Until(next.due))
+		_, err := to.Write(next.data)
+		lost = err != nil
 	}
-	// Either the sender ended and all has arrived, or the receiver is gone: end both ways.
+	// The sender ended and all has arrived: end both ways.
 	p.set(func() { c.dead = true })
 	from.Close()
 	to.Close()

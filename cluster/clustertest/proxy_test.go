@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -100,11 +101,19 @@ func TestProxyDeliversWhatTheDeadSent(t *testing.T) {
 	defer server.Close()
 	clustertest.Until(t, "the connection stands", func() bool { return p.Connections() == 1 })
 	p.Blackhole()
-	say(t, client, "last words")
+	words := strings.Repeat("last words ", 1<<18)
+	say(t, client, words)
+	say(t, server, strings.Repeat("in vain ", 1<<18))
+	clustertest.Until(t, "the words are on their way", func() bool { return p.Held() == len(words)+1+8<<18+1 })
 	client.Close()
 	p.Release()
 	_ = server.SetDeadline(time.Now().Add(clustertest.Patience))
-	hear(t, server, "last words")
+	if got, err := bufio.NewReader(server).ReadString('\n'); err != nil || got != words+"\n" {
+		t.Errorf("heard %d bytes, %v, want %d", len(got), err, len(words)+1)
+	}
+	if _, err := server.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection stays open")
+	}
 }
 
 func TestProxyCutsAndHeals(t *testing.T) {
@@ -116,8 +125,12 @@ func TestProxyCutsAndHeals(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("after the cut: %v", err)
 	}
-	if _, err := dial(t, p.Address()).Read(make([]byte, 1)); err == nil {
-		t.Error("a new connection passes while cut")
+	if again, err := net.Dial("tcp", p.Address()); err == nil { // else it was reset at once
+		t.Cleanup(func() { again.Close() })
+		_ = again.SetDeadline(time.Now().Add(clustertest.Patience))
+		if _, err := again.Read(make([]byte, 1)); err == nil {
+			t.Error("a new connection passes while cut")
+		}
 	}
 	p.Heal()
 	conn = dial(t, p.Address())
