@@ -1,12 +1,15 @@
 package receiver_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,7 +82,8 @@ type node struct {
 	nc            *nats.Conn
 	cancel        context.CancelFunc
 	ended         chan struct{}
-	err           error // of Run, once ended is closed
+	err           error        // of Run, once ended is closed
+	writes        atomic.Int64 // of records and wishes, that were sent
 }
 
 // add makes a node. It does not run yet.
@@ -112,7 +116,7 @@ func (n *node) start() {
 	}
 	n.id = n.archive.ID()
 	receiver.SetFault(n.id, n.revive())
-	n.nc, err = cluster.Connect(n.proxy.Client(), n.hub.Secret(), nats.RetryOnFailedConnect(true), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(time.Millisecond, time.Millisecond))
+	n.nc, err = cluster.Connect(n.proxy.Client(), n.hub.Secret(), nats.RetryOnFailedConnect(true), nats.SetCustomDialer(n), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(time.Millisecond, time.Millisecond))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -137,6 +141,24 @@ func (n *node) start() {
 		}
 	}(n.receiver, n.nc, n.archive)
 	n.t.Cleanup(n.kill)
+}
+
+// Dial connects to the proxy, and counts what is sent there.
+func (n *node) Dial(network, address string) (net.Conn, error) {
+	conn, err := net.Dial(network, address)
+	return counting{conn, &n.writes}, err
+}
+
+// counting is a connection that counts the writes of records and wishes.
+type counting struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c counting) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.writes.Add(int64(bytes.Count(b, []byte("PUB $KV.LOGDRIVE.record.")) + bytes.Count(b, []byte("PUB $KV.LOGDRIVE.wishes."))))
+	return n, err
 }
 
 // stop is SIGTERM.

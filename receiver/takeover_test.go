@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
-
-	"github.com/logdrive/logdrive/cluster/clustertest"
 )
 
 // flickering is a lease for tests that wait for its end again and again.
@@ -86,12 +84,12 @@ func (f *fleet) stall(n *node, where string, a *agent) (release func()) {
 	}
 }
 
-// sends waits until the node's network has swallowed what it sends when do is called: more than renewals of leases.
+// sends waits until the node's network has swallowed the write that do lets it send.
 func (f *fleet) sends(n *node, do func()) {
 	f.t.Helper()
-	before := n.proxy.Held()
+	writes, held := n.writes.Load(), n.proxy.Held()
 	do()
-	clustertest.Until(f.t, fmt.Sprintf("%s sends", n.name), func() bool { return n.proxy.Held() > before+400 })
+	f.until(func() bool { return n.writes.Load() > writes && n.proxy.Held() > held }, "%s sends", n.name)
 }
 
 // TestReturnsAfterTwoOthers is schedule T3: the first owner has committed what the record does not know, the second archived the same, the third nothing. What the
@@ -114,7 +112,7 @@ func returnsAfterTwoOthers(t *testing.T, recorded bool) {
 	web := f.host(0)
 	a := f.run("a")
 	f.ship(web, 3)
-	f.until(func() bool { return f.record(0).Floor == 3 }, "the record knows all")
+	f.floor(3)
 
 	lost := a.trap(0, "floor")
 	f.ship(web, 1)
@@ -124,7 +122,7 @@ func returnsAfterTwoOthers(t *testing.T, recorded bool) {
 
 	b := f.run("b")
 	b.owns(0)
-	f.until(func() bool { return f.record(0).Floor >= 4 }, "the second archives what the first one has")
+	f.floor(4)
 	last := b.trap(0, map[bool]string{true: "floor written", false: "floor"}[recorded])
 	f.ship(web, 1)
 	last.wait(t)

@@ -290,7 +290,7 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 	})
 	a := newAppender(t, free)
 	tasks.Go(func() error { return a.run(ctx, inner, deliveries, groups) })
-	c := &committer{tenure: t, healing: t.healTo != 0}
+	c := &committer{tenure: t, done: t.partition.Committed(), healing: t.healTo != 0}
 	tasks.Go(func() error { return c.run(inner, groups) })
 	tasks.Go(func() error { return newTabler(t).run(inner) })
 	// errStopped comes last: with it alone, everything that was appended is committed.
