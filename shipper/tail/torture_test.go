@@ -185,7 +185,7 @@ func (r *rack) turn() bool {
 		return false
 	case r.how == setBack && r.chance.IntN(8) == 0:
 		must(r.t, r.tailer.Recover(r.known()))
-	case r.how == restart && r.chance.IntN(8) == 0:
+	case r.how == restart && len(r.hub.gens) > 0 && r.chance.IntN(8) == 0: // to one that knows nothing all that was packed before is history
 		must(r.t, r.tailer.Close())
 		r.tailer = start(r.t, r.cfg, r.known()...)
 	default:
