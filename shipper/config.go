@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/logdrive/logdrive/cluster/wire"
+	"github.com/logdrive/logdrive/shipper/tail"
 )
 
 // Config says how to ship. Start from [DefaultConfig].
@@ -35,7 +36,8 @@ type Config struct {
 	SaveEvery        time.Duration // between checkpoints
 	StuckAfter       time.Duration // pending bytes and no progress for this long: not ready
 
-	Explain func() string // why the hub is out of reach, as the leaf knows it; "" if it does not. nil: nobody knows
+	Shipped func(tail.Generation) // told of each generation that has ended and that the hub has to its end, more than once and beside the shipping; nil: nobody is
+	Explain func() string         // why the hub is out of reach, as the leaf knows it; "" if it does not. nil: nobody knows
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer // nil: none
 }

@@ -57,4 +57,17 @@ func (st *stretch) write(s snapshot) {
 	if err != nil {
 		st.cfg.Logger.Warn("checkpoint not saved; shipping goes on, positions come from the hub", "err", err)
 	}
+	st.tellShipped(s.changed)
+}
+
+// tellShipped tells what has ended and is acknowledged to its end. Should the agent be killed before, the positions of the next hello tell it again.
+func (s *Shipper) tellShipped(known []tail.Generation) {
+	if s.cfg.Shipped == nil {
+		return
+	}
+	for _, g := range known {
+		if g.Length >= 0 && g.Offset >= g.Length {
+			s.cfg.Shipped(g)
+		}
+	}
 }

@@ -78,9 +78,11 @@ func (s *Shipper) once(ctx context.Context) error {
 	if err != nil {
 		s.cfg.Logger.Warn("checkpoint cannot be read; positions come from the hub", "err", err)
 	}
-	if err := s.tailer.Recover(known(w, chain, remembered)); err != nil {
+	positions := known(w, chain, remembered)
+	if err := s.tailer.Recover(positions); err != nil {
 		return fmt.Errorf("find the files again: %w", err)
 	}
+	s.tellShipped(positions)
 	s.number = max(s.number, w.Table.Number)
 	s.head.Store(w.Head)
 	s.cfg.Logger.Info("joined the chain", "stream", w.Stream, "head", w.Head, "sources", len(w.Table.Sources))

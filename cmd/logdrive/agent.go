@@ -29,6 +29,7 @@ func agentCommand() *cli.Command {
 			list("hub", "nats-leaf://host:port of a hub node (repeatable)"),
 			secretFlag("file with the hub's secret"),
 			text("stdin", "", "ship standard input as the source of this name"),
+			text("stdin-size", "64MiB", "size at which the spool of standard input is rotated; what is rotated goes when the hub has it"),
 		}),
 		Action: runAgent,
 	}
@@ -143,7 +144,7 @@ func (s *shipment) ship(ctx context.Context) error {
 	cfg.Host, cfg.Writer, cfg.Session = s.host, s.store.Writer(), s.session
 	cfg.Codec, cfg.Once, cfg.Hold = codec(s.c), s.c.Bool("once"), s.c.Bool("hold")
 	cfg.Logger, cfg.Metrics = s.p.log.With("component", "agent", "host", s.host), s.p.registry
-	cfg.Explain = func() string { return s.leaf.Link().Fault }
+	cfg.Explain, cfg.Shipped = func() string { return s.leaf.Link().Fault }, s.spool.shipped
 	ships, err := shipper.New(nc, s.tailer, s.store, cfg)
 	if err != nil {
 		return err

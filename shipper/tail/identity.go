@@ -69,6 +69,16 @@ func (i Identity) sameInode(st stat) bool {
 		(i.Birth == st.birth || i.Birth == 0 || st.birth == 0)
 }
 
+// Stands reports whether the file at path is the one of this identity.
+func (i Identity) Stands(path string) bool {
+	f, st, err := openFile(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return i.sameInode(st) && i.sameHead(f)
+}
+
 // sameHead reports whether r begins with the bytes the identity covers.
 func (i Identity) sameHead(r io.ReaderAt) bool {
 	return Check{Len: i.HeadLen, Sum: i.Head}.holds(r, int64(i.HeadLen))
