@@ -108,8 +108,8 @@ func (s *source) holdUnopened() {
 	if err != nil || !st.regular || st.inode() == s.linked {
 		return
 	}
-	found, _, err := s.entries()
-	if err != nil {
+	found, state, err := s.entries()
+	if err != nil || state == notYet {
 		return // it is tried again at the next sweep
 	}
 	for _, e := range found {
