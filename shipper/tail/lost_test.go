@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/logdrive/logdrive/shipper/tail"
 )
@@ -45,13 +46,36 @@ func TestBytesThatWereCutWhileNoBatchMayLeaveAreDeclared(t *testing.T) {
 	write(t, path, "one\n")
 	expect(t, tl, h, path, "one\n")
 	write(t, path, "two\nthree\n")
-	for tl.Stats().Behind == 0 {
-		must(t, tl.Fill(&tail.Batch{}, tail.Limits{}))
-		<-tl.Wake()
-	}
+	behind(t, tl, len("two\nthree\n"))
 	must(t, os.Truncate(path, 0))
 	write(t, path, "four\n")
 	declares(t, tl, h, path, "one\nfour\n", tail.Missing{Source: path, Generation: 1, From: 4, To: 14, Reason: tail.ReasonTruncated})
+}
+
+// Why bytes are missing is not forgotten when positions are asked for anew.
+func TestReasonIsKeptThroughRecovery(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	tl, h := start(t, config(path)), newHub(t)
+	write(t, path, "one\n")
+	expect(t, tl, h, path, "one\n")
+	write(t, path, "two\nthree\n")
+	behind(t, tl, len("two\nthree\n"))
+	must(t, os.Truncate(path, 0))
+	write(t, path, "four\n")
+	behind(t, tl, len("two\nthree\nfour\n"))
+	must(t, tl.Recover(h.known()))
+	declares(t, tl, h, path, "one\nfour\n", tail.Missing{Source: path, Generation: 1, From: 4, To: 14, Reason: tail.ReasonTruncated})
+}
+
+// behind looks, with a batch that takes nothing, until so many bytes are seen that were not shipped.
+func behind(t *testing.T, tl *tail.Tailer, bytes int) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); tl.Stats().Behind != int64(bytes); <-tl.Wake() {
+		must(t, tl.Fill(&tail.Batch{}, tail.Limits{}))
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes behind, want %d", tl.Stats().Behind, bytes)
+		}
+	}
 }
 
 // What was seen is missing for sure; whether the file has grown since the agent went away nobody knows.
@@ -81,10 +105,7 @@ func TestLateBytesThatWereCutAreDeclared(t *testing.T) {
 	write(t, path, "two\n")
 	expect(t, tl, h, path, "one\ntwo\n")
 	write(t, path+".1", "late")
-	for tl.Stats().Behind == 0 {
-		must(t, tl.Fill(&tail.Batch{}, tail.Limits{}))
-		<-tl.Wake()
-	}
+	behind(t, tl, len("late"))
 	must(t, os.Truncate(path+".1", 0))
 	write(t, path, "three\n")
 	declares(t, tl, h, path, "one\ntwo\nthree\n", tail.Missing{Source: path, Generation: 1, From: 4, To: 8, Reason: tail.ReasonTruncated})

@@ -64,9 +64,7 @@ func (s *source) recover(known []Generation, now time.Time) {
 	held := s.release()
 	slices.SortFunc(known, func(a, b Generation) int { return cmp.Compare(a.Number, b.Number) })
 	for _, k := range known {
-		seen, ok := before[incarnation{k.Number, k.Identity}]
-		k.Seen = max(k.Seen, seen)
-		s.restore(k, ok, now)
+		s.restore(k, before[incarnation{k.Number, k.Identity}], now)
 	}
 	s.restoreLost(lost)
 	s.held = held
@@ -79,13 +77,13 @@ type incarnation struct {
 	id     Identity
 }
 
-// watchedOver is how big the generations were that were looked at until now.
-func (s *source) watchedOver(now time.Time) map[incarnation]int64 {
-	seen := map[incarnation]int64{}
+// watchedOver returns the generations that were looked at until now.
+func (s *source) watchedOver(now time.Time) map[incarnation]*generation {
+	seen := map[incarnation]*generation{}
 	for _, gens := range [...][]*generation{s.queue, s.late, s.past} {
 		for _, g := range gens {
 			if g.attended || (g.body != nil && now.Sub(g.seenAt) < retry) {
-				seen[incarnation{g.number, g.id}] = g.seen
+				seen[incarnation{g.number, g.id}] = g
 			}
 		}
 	}
@@ -159,12 +157,17 @@ func (s *source) release() []entry {
 	return held
 }
 
-// restore takes over one known generation. One that has not ended is sought.
-func (s *source) restore(k Generation, attended bool, now time.Time) {
+// restore takes over one known generation; before is what it was here, nil if it was not looked at until now. One
+// that has not ended is sought.
+func (s *source) restore(k Generation, before *generation, now time.Time) {
 	g := &generation{
 		src: s, number: k.Number, unsaid: k.Unopened, id: k.Identity, path: k.Path,
 		read: k.Offset, acked: k.Offset, scanned: k.Offset, size: k.Offset, seen: max(k.Seen, k.Offset),
-		length: k.Length, guard: k.Check, grew: now, attended: attended,
+		length: k.Length, guard: k.Check, grew: now, reason: ReasonVanished,
+	}
+	if before != nil {
+		g.attended, g.seen = true, max(g.seen, before.seen)
+		g.reason = cmp.Or(before.reason, g.reason) // what is known to be cut is not found where it was
 	}
 	s.first, s.restored, s.history = false, true, nil
 	s.highest = max(s.highest, k.Number)
@@ -189,6 +192,6 @@ func (s *source) restore(k Generation, attended bool, now time.Time) {
 		g.seen, g.attended = max(g.seen, k.Length), true
 	}
 	g.length = -1
-	g.sought, g.reason = now, ReasonVanished
+	g.sought = now
 	s.queue = append(s.queue, g)
 }
