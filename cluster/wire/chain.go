@@ -58,12 +58,13 @@ func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Tab
 		// Left behind, it ends by itself.
 		_ = stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name)
 	}()
+	var got uint64 // messages, all the consumer has sent
 	for pending := int(consumer.CachedInfo().NumPending); pending > 0 && t.Sequence < until; {
 		batch, err := consumer.Fetch(min(pending, chainFetch), jetstream.FetchMaxWait(5*time.Second))
 		if err != nil {
 			return false, fmt.Errorf("read headers of %s: %w", subject, err)
 		}
-		n, all, last, err := t.foldAll(subject, batch, until)
+		n, all, last, err := t.foldAll(batch, got, until)
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return false, fmt.Errorf("read headers of %s: %w", subject, err)
 		}
@@ -71,16 +72,31 @@ func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Tab
 		if last {
 			break // what is beyond was fetched, and will not come again
 		}
-		if n == 0 {
-			return false, nil // what was counted is purged
+		if n == 0 { // what was counted is purged, or did not arrive
+			return false, arrived(ctx, consumer, subject, got)
 		}
-		pending -= n
+		pending, got = pending-n, got+uint64(n)
 	}
 	return linked, nil
 }
 
+// errLost says that the hub has sent headers that did not arrive: the link broke, or the hub was started again. Without them bytes would look missing, or new.
+var errLost = errors.New("some were lost on their way")
+
+// arrived is nil if the consumer has sent no more than what was got, and has no more to send.
+func arrived(ctx context.Context, consumer jetstream.Consumer, subject string, got uint64) error {
+	info, err := consumer.Info(ctx)
+	if err == nil && (info.Delivered.Consumer != got || info.NumPending > 0) {
+		err = errLost
+	}
+	if err != nil {
+		return fmt.Errorf("read headers of %s: %w", subject, err)
+	}
+	return nil
+}
+
 // foldAll folds what one fetch brings, up to until. It does not wait for the rest of the fetch then; last says so.
-func (t *Table) foldAll(subject string, batch jetstream.MessageBatch, until uint64) (n int, linked, last bool, err error) {
+func (t *Table) foldAll(batch jetstream.MessageBatch, got, until uint64) (n int, linked, last bool, err error) {
 	linked = true
 	for msg := range batch.Messages() {
 		meta, err := msg.Metadata()
@@ -88,6 +104,9 @@ func (t *Table) foldAll(subject string, batch jetstream.MessageBatch, until uint
 			return n, false, false, err
 		}
 		n++
+		if meta.Sequence.Consumer != got+uint64(n) {
+			return n, false, false, errLost
+		}
 		sequence := meta.Sequence.Stream
 		if sequence > until {
 			return n, linked, true, nil
