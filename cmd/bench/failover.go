@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/logdrive/logdrive/cmd/bench/lines"
+	"github.com/logdrive/logdrive/cluster/wire"
 	"github.com/logdrive/logdrive/receiver"
 )
 
@@ -57,8 +54,11 @@ func (b *benchmark) failoverOnce(ctx context.Context) ([]moved, error) {
 		return nil, err
 	}
 	defer tr.close()
+	if err := tr.oneInEach(dir); err != nil {
+		return nil, err
+	}
 	var play play
-	err = tr.during(ctx, func(ctx context.Context) error {
+	err = tr.during(ctx, failoverRate, growthEvery, func(ctx context.Context) error {
 		for range b.moves {
 			if err := play.round(ctx, tr); err != nil {
 				return err
@@ -73,6 +73,22 @@ func (b *benchmark) failoverOnce(ctx context.Context) ([]moved, error) {
 		return nil, err
 	}
 	return play.moved(), tr.settle(ctx)
+}
+
+// oneInEach starts an agent for a host in every partition: host and partition have the same number from then on.
+func (tr *troupe) oneInEach(dir string) error {
+	for p := range tr.floors.layout.Partitions {
+		host := ""
+		for i := 0; host == "" || wire.Partition(host, tr.floors.layout.Partitions) != p; i++ {
+			host = fmt.Sprintf("host-%d", i)
+		}
+		path := filepath.Join(dir, host+".log")
+		tr.addHost(host, path)
+		if err := tr.crew.StartAgent(host, path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // play is what is measured in all rounds.
@@ -172,64 +188,3 @@ func ownerOf(all []receiver.Standing, partition int) string {
 	}
 	return all[i].ID
 }
-
-// during writes to one host in every partition and watches the archives while act runs.
-func (tr *troupe) during(ctx context.Context, act func(context.Context) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	writing, stop := context.WithCancel(ctx)
-	group, watching := errgroup.WithContext(ctx)
-	group.Go(func() error { return watchGrowth(watching, growthEvery, tr.growths) })
-	group.Go(func() error { return tr.floors.run(watching) })
-	l := load{Host: "failover", Format: lines.Combined, Seed: 1, Paths: tr.paths, Rate: failoverRate}
-	group.Go(func() (err error) {
-		defer cancel()
-		tr.wrote, err = l.run(writing)
-		return err
-	})
-	group.Go(func() error {
-		defer stop()
-		return act(watching)
-	})
-	return group.Wait()
-}
-
-// settle waits until everything written is archived, ends all, and checks every line and byte over all archives.
-func (tr *troupe) settle(ctx context.Context) error {
-	if _, err := waitFor(ctx, func() time.Time { return since(tr.archived() == bytesOf(tr.wrote)) }); err != nil {
-		return fmt.Errorf("%d of %d bytes in the archives: %w", tr.archived(), bytesOf(tr.wrote), err)
-	}
-	if err := tr.crew.Stop(); err != nil {
-		return err
-	}
-	var dirs []string
-	for _, name := range tr.names {
-		dirs = append(dirs, tr.crew.Archive(name))
-	}
-	return verifyArchives(dirs, tr.wrote, tr.paths...)
-}
-
-// since is now if it is so, else the zero time.
-func since(is bool) time.Time {
-	if !is {
-		return time.Time{}
-	}
-	return time.Now()
-}
-
-// archived counts the bytes in all archives; what cannot be read now is not counted.
-func (tr *troupe) archived() (sum int64) {
-	for _, name := range tr.names {
-		_ = filepath.WalkDir(filepath.Join(tr.crew.Archive(name), "hosts"), func(_ string, d os.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() {
-				if info, err := d.Info(); err == nil {
-					sum += info.Size()
-				}
-			}
-			return nil
-		})
-	}
-	return sum
-}
-
-var errNotBalanced = errors.New("the receivers do not share the partitions")

@@ -71,6 +71,14 @@ func (l latencies) span() string {
 	return fmt.Sprintf("%.0f / %.0f", milliseconds(l.share(0.5)), milliseconds(l.share(1)))
 }
 
+// seconds is p50 and the longest.
+func (l latencies) seconds() string {
+	if len(l) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f / %.2f", l.share(0.5).Seconds(), l.share(1).Seconds())
+}
+
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f", milliseconds(d)) }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

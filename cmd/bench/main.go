@@ -24,6 +24,6 @@ func newApp() *cli.App {
 		Name:            "bench",
 		Usage:           "make log lines, check what arrived, measure logdrive",
 		HideHelpCommand: true,
-		Commands:        []*cli.Command{writeCommand(), checkCommand(), runCommand(), demoCommand(), invariantsCommand(), sinkCommand()},
+		Commands:        []*cli.Command{writeCommand(), checkCommand(), runCommand(), scaleCommand(), demoCommand(), invariantsCommand(), sinkCommand(), swarmCommand()},
 	}
 }

@@ -2,46 +2,49 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
-	"github.com/logdrive/logdrive/cluster/wire"
 	"github.com/logdrive/logdrive/cmd/bench/fleet"
+	"github.com/logdrive/logdrive/cmd/bench/lines"
 	"github.com/logdrive/logdrive/receiver"
 )
 
-// troupe is a hub with several receivers, and an agent for one host in every partition.
+// troupe is a hub with several receivers, and hosts that each have one log.
 type troupe struct {
 	crew    *fleet.Crew
 	nc      *nats.Conn
 	js      jetstream.JetStream
-	names   []string   // of the receivers
-	paths   []string   // of the logs, by partition
-	growths []*growths // of the hosts, by partition
+	names   []string // of the receivers
 	floors  *floors
-	wrote   []written
+	paths   []string   // of the logs, by host
+	growths []*growths // of the hosts
+	wrote   []written  // once they are written
 }
 
-// troupe starts all in dir and returns when the receivers share the partitions.
+// troupe starts hub and receivers in dir and returns when those share the partitions.
 func (b *benchmark) troupe(ctx context.Context, dir string, receivers int) (tr *troupe, err error) {
 	crew, err := fleet.StartCrew(ctx, fleet.Config{Binary: b.binary, Dir: dir, Codec: codecOfMoves, ReceiverFlags: []string{"--compress", "none"}})
 	if err != nil {
 		return nil, err
 	}
 	tr = &troupe{crew: crew}
-	if err := tr.start(ctx, dir, receivers); err != nil {
+	if err := tr.start(ctx, receivers); err != nil {
 		tr.close()
 		return nil, err
 	}
 	return tr, nil
 }
 
-func (tr *troupe) start(ctx context.Context, dir string, receivers int) (err error) {
+func (tr *troupe) start(ctx context.Context, receivers int) (err error) {
 	if tr.nc, err = tr.crew.Connect(); err != nil {
 		return err
 	}
@@ -58,28 +61,90 @@ func (tr *troupe) start(ctx context.Context, dir string, receivers int) (err err
 			return err
 		}
 	}
-	for p := range tr.floors.layout.Partitions {
-		if err := tr.addHost(dir, p); err != nil {
-			return err
-		}
-	}
 	_, err = tr.balanced(ctx)
 	return err
 }
 
-// addHost starts an agent for a host whose name falls into the partition.
-func (tr *troupe) addHost(dir string, partition int) error {
-	host := ""
-	for i := 0; host == "" || wire.Partition(host, tr.floors.layout.Partitions) != partition; i++ {
-		host = fmt.Sprintf("host-%d", i)
-	}
-	path := filepath.Join(dir, host+".log")
+// addHost watches how the log of a host grows in the archives.
+func (tr *troupe) addHost(host, path string) {
 	g := &growths{}
 	for _, name := range tr.names {
 		g.paths = append(g.paths, filepath.Join(tr.crew.Archive(name), "hosts", host, path))
 	}
 	tr.paths, tr.growths = append(tr.paths, path), append(tr.growths, g)
-	return tr.crew.StartAgent(host, path)
+}
+
+// during writes to all logs, so many lines a second together, and watches the archives while act runs.
+func (tr *troupe) during(ctx context.Context, rate float64, every time.Duration, act func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	writing, stop := context.WithCancel(ctx)
+	group, watching := errgroup.WithContext(ctx)
+	group.Go(func() error { return watchGrowth(watching, every, tr.growths) })
+	group.Go(func() error { return tr.floors.run(watching) })
+	group.Go(func() error { return tr.alive(watching) })
+	group.Go(func() (err error) {
+		defer cancel()
+		tr.wrote, err = load{Host: "troupe", Format: lines.Combined, Seed: 1, Paths: tr.paths, Rate: rate}.run(writing)
+		return err
+	})
+	group.Go(func() error {
+		defer stop()
+		return act(watching)
+	})
+	return group.Wait()
+}
+
+// aliveEvery is how often the agents are looked after.
+const aliveEvery = time.Second
+
+// alive ends with an error when agents have ended on their own, so that nobody waits for them.
+func (tr *troupe) alive(ctx context.Context) error {
+	for sleep(ctx, aliveEvery) == nil {
+		if err := tr.crew.Alive(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits until everything written is archived, ends all, and checks every line and byte over all archives.
+func (tr *troupe) settle(ctx context.Context) error {
+	want := bytesOf(tr.wrote)
+	if _, err := waitFor(ctx, func() time.Time { return since(tr.archived() == want) }); err != nil {
+		return fmt.Errorf("%d of %d bytes in the archives: %w", tr.archived(), want, err)
+	}
+	if err := tr.crew.Stop(); err != nil {
+		return err
+	}
+	var dirs []string
+	for _, name := range tr.names {
+		dirs = append(dirs, tr.crew.Archive(name))
+	}
+	return verifyArchives(dirs, tr.wrote, tr.paths...)
+}
+
+// since is now if it is so, else the zero time.
+func since(is bool) time.Time {
+	if !is {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// archived counts the bytes in all archives; what cannot be read now is not counted.
+func (tr *troupe) archived() (sum int64) {
+	for _, name := range tr.names {
+		_ = filepath.WalkDir(filepath.Join(tr.crew.Archive(name), "hosts"), func(_ string, d os.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				if info, err := d.Info(); err == nil {
+					sum += info.Size()
+				}
+			}
+			return nil
+		})
+	}
+	return sum
 }
 
 // close ends what was not ended before.
@@ -105,6 +170,8 @@ func waitFor(ctx context.Context, seen func() time.Time) (time.Time, error) {
 		}
 	}
 }
+
+var errNotBalanced = errors.New("the receivers do not share the partitions")
 
 // balanced waits until the receivers that run own every partition, as the coordinator wants it, and as many each.
 func (tr *troupe) balanced(ctx context.Context) ([]receiver.Standing, error) {
@@ -147,9 +214,9 @@ func (tr *troupe) calm(ctx context.Context) ([]receiver.Standing, error) {
 		return nil, err
 	}
 	at := time.Now()
-	for p, g := range tr.growths {
+	for host, g := range tr.growths {
 		if _, err := waitFor(ctx, func() time.Time { return g.first(at, -1) }); err != nil {
-			return nil, fmt.Errorf("partition %d does not go on: %w", p, err)
+			return nil, fmt.Errorf("%s does not go on: %w", tr.paths[host], err)
 		}
 	}
 	return all, sleep(ctx, calmAfter)

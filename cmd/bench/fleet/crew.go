@@ -94,6 +94,12 @@ func (c *Crew) StartAgent(host string, paths ...string) error {
 	return err
 }
 
+// AddAgents makes a process that was started elsewhere one of the agents: it is ended with the others.
+func (c *Crew) AddAgents(p *proc.Process) { c.agents = append(c.agents, p) }
+
+// Agents lists the processes of agents.
+func (c *Crew) Agents() []*proc.Process { return c.agents }
+
 // Archive is the directory that a receiver writes.
 func (c *Crew) Archive(name string) string { return c.cfg.path("archive-" + name) }
 
@@ -119,6 +125,18 @@ func (c *Crew) Connect() (*nats.Conn, error) {
 		return nil, fmt.Errorf("connect to hub: %w", err)
 	}
 	return cluster.Connect(c.ports.Client, strings.TrimSpace(string(secret)))
+}
+
+// Alive is an error if a process of agents has ended on its own. Hub and receivers are killed and started again by whoever measures.
+func (c *Crew) Alive() error {
+	for _, p := range c.agents {
+		select {
+		case <-p.Done():
+			return fmt.Errorf("%s ended: %w", p.Name(), errors.Join(p.Wait(), errEnded))
+		default:
+		}
+	}
+	return nil
 }
 
 // all that runs, in the order in which it is stopped: receivers need the hub to write their last floors.
