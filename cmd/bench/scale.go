@@ -112,8 +112,11 @@ func (s *scale) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer s.close()
+	if err := os.Mkdir(s.logs(), 0o755); err != nil {
+		return fmt.Errorf("make a place to work: %w", err)
+	}
 	for i := range s.agents {
-		s.addHost(swarm.Host(i), swarm.Log(s.dir, i))
+		s.addHost(swarm.Host(i), swarm.Log(s.logs(), i))
 	}
 	if err := s.during(ctx, s.rate*float64(s.agents), scaleEvery, s.acts); err != nil {
 		return err
@@ -121,6 +124,8 @@ func (s *scale) run(ctx context.Context) (err error) {
 	s.note("all is written; checking")
 	return s.settle(ctx)
 }
+
+func (s *scale) logs() string { return filepath.Join(s.dir, "logs") }
 
 func (s *scale) note(format string, args ...any) {
 	fmt.Fprintf(s.notes, "%s %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
@@ -165,8 +170,8 @@ func (s *scale) join(ctx context.Context) error {
 	at := time.Now()
 	for i := range s.processes {
 		first, end := i*s.agents/s.processes, (i+1)*s.agents/s.processes
-		name := fmt.Sprintf("swarm-%d", i)
-		p, err := proc.Start(name, filepath.Join(s.dir, name+".log"), self, "swarm", "--hub", s.crew.Leaf(), "--secret", s.crew.Secret(), "--dir", s.dir, "--state", s.state,
+		name := fmt.Sprintf("agents-%d", i)
+		p, err := proc.Start(name, filepath.Join(s.dir, name+".log"), self, "swarm", "--hub", s.crew.Leaf(), "--secret", s.crew.Secret(), "--dir", s.logs(), "--state", s.state,
 			"--first", fmt.Sprint(first), "--agents", fmt.Sprint(end-first))
 		if err != nil {
 			return err

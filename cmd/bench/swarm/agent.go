@@ -21,6 +21,21 @@ const lookEvery = 500 * time.Millisecond
 // connectWithin is for a connection within the process, which waits for its turn among all the others.
 const connectWithin = time.Minute
 
+// connect tries until it succeeds or has failed for that long. Without a connection nor an error, ctx ended.
+func connect(ctx context.Context, leaf *cluster.Leaf) (*nats.Conn, error) {
+	for begun := time.Now(); ; {
+		nc, err := leaf.Connect(nats.Timeout(connectWithin))
+		if err == nil || time.Since(begun) > connectWithin {
+			return nc, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(lookEvery):
+		}
+	}
+}
+
 // agent ships one file.
 type agent struct {
 	Config
@@ -59,8 +74,8 @@ func (a *agent) run(ctx context.Context) error {
 		case <-inner.Done():
 			return nil
 		}
-		nc, err := leaf.Connect(nats.Timeout(connectWithin))
-		if err != nil {
+		nc, err := connect(ctx, leaf)
+		if err != nil || nc == nil {
 			return err
 		}
 		defer nc.Close()
