@@ -67,11 +67,11 @@ func (h *fakeHub) put(by *fakeKV, value []byte, op jetstream.KeyValueOp, expecte
 	return h.revision, true
 }
 
-// link is how one client's request and its answer travel. A negative time means never. It is called with the hub's lock held.
-type link func() (there, back time.Duration)
+// link is how one client's request of a kind and its answer travel. A negative time means never. It is called with the hub's lock held.
+type link func(op string) (there, back time.Duration)
 
 // direct is a link that takes no time.
-func direct() (there, back time.Duration) { return 0, 0 }
+func direct(string) (there, back time.Duration) { return 0, 0 }
 
 // fakeKV is the bucket as one client sees it.
 type fakeKV struct {
@@ -87,9 +87,9 @@ type answer struct {
 }
 
 // ask carries a request to the hub, where it happens even if the client has given up by then.
-func (kv *fakeKV) ask(ctx context.Context, request func() answer) answer {
+func (kv *fakeKV) ask(ctx context.Context, op string, request func() answer) answer {
 	kv.hub.mu.Lock()
-	there, back := kv.link()
+	there, back := kv.link(op)
 	kv.hub.mu.Unlock()
 	answers := make(chan answer, 1)
 	if there >= 0 {
@@ -115,7 +115,7 @@ func (kv *fakeKV) ask(ctx context.Context, request func() answer) answer {
 func (kv *fakeKV) Bucket() string { return "FAKE" }
 
 func (kv *fakeKV) Create(ctx context.Context, _ string, value []byte, _ ...jetstream.KVCreateOpt) (uint64, error) {
-	a := kv.ask(ctx, func() answer {
+	a := kv.ask(ctx, "create", func() answer {
 		var expected uint64
 		if e := kv.hub.current(); e != nil && e.op != jetstream.KeyValuePut {
 			expected = e.revision
@@ -130,7 +130,7 @@ func (kv *fakeKV) Create(ctx context.Context, _ string, value []byte, _ ...jetst
 }
 
 func (kv *fakeKV) Update(ctx context.Context, _ string, value []byte, expected uint64) (uint64, error) {
-	a := kv.ask(ctx, func() answer {
+	a := kv.ask(ctx, "update", func() answer {
 		revision, ok := kv.hub.put(kv, value, jetstream.KeyValuePut, expected)
 		if !ok {
 			return answer{err: jetstream.ErrKeyRevisionMismatch}
@@ -142,7 +142,7 @@ func (kv *fakeKV) Update(ctx context.Context, _ string, value []byte, expected u
 }
 
 func (kv *fakeKV) Get(ctx context.Context, _ string) (jetstream.KeyValueEntry, error) {
-	a := kv.ask(ctx, func() answer {
+	a := kv.ask(ctx, "get", func() answer {
 		e := kv.hub.current()
 		if e == nil || e.op != jetstream.KeyValuePut {
 			return answer{err: jetstream.ErrKeyNotFound}
@@ -160,7 +160,7 @@ func (kv *fakeKV) Delete(ctx context.Context, _ string, _ ...jetstream.KVDeleteO
 	if e == nil || e.by != kv || e.op != jetstream.KeyValuePut {
 		return jetstream.ErrKeyRevisionMismatch
 	}
-	return kv.ask(ctx, func() answer {
+	return kv.ask(ctx, "delete", func() answer {
 		if _, ok := kv.hub.put(kv, nil, jetstream.KeyValueDelete, e.revision); !ok {
 			return answer{err: jetstream.ErrKeyRevisionMismatch}
 		}
@@ -169,7 +169,7 @@ func (kv *fakeKV) Delete(ctx context.Context, _ string, _ ...jetstream.KVDeleteO
 }
 
 func (kv *fakeKV) Status(ctx context.Context) (jetstream.KeyValueStatus, error) {
-	a := kv.ask(ctx, func() answer { return answer{} })
+	a := kv.ask(ctx, "status", func() answer { return answer{} })
 	return fakeStatus{ttl: kv.hub.ttl}, a.err
 }
 
@@ -188,7 +188,7 @@ func (w fakeWatcher) Stop() error                             { return nil }
 // Watch ends with its ctx, as a real one does. Its buffer is larger than what may happen until then.
 func (kv *fakeKV) Watch(ctx context.Context, _ string, _ ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
 	updates := make(chan jetstream.KeyValueEntry, 10000)
-	a := kv.ask(ctx, func() answer {
+	a := kv.ask(ctx, "watch", func() answer {
 		if e := kv.hub.current(); e != nil {
 			updates <- e
 		}

@@ -30,7 +30,7 @@ func (c *candidate) win(ctx context.Context) (*lease, error) {
 		case s := <-c.sights:
 			if s.revision == 0 || s.revision != seen {
 				seen = s.revision
-				try.Reset(c.freeAfter(s))
+				try.Reset(b.due(s))
 			}
 		case <-try.C:
 			if won, err := b.try(ctx); won || final(err) {
@@ -49,19 +49,19 @@ func (c *candidate) checkTTL(ctx context.Context) error {
 	return err
 }
 
-// freeAfter is when to try after a sight.
-func (c *candidate) freeAfter(s sight) time.Duration {
-	if !s.held {
-		return 0
-	}
-	return max(0, c.cfg.TTL-time.Since(s.at))
-}
-
 // bid is a candidate's attempt at one lease.
 type bid struct {
 	*place
 	lease   *lease
 	unknown bool // a write of ours may have landed unanswered, or may still
+}
+
+// due is how long to wait with the next try after a sight: not at all if the key is free, or ours by a win that was never answered.
+func (b *bid) due(s sight) time.Duration {
+	if !s.held || s.claim.Session == b.lease.Session {
+		return 0
+	}
+	return max(0, b.cfg.TTL-time.Since(s.at))
 }
 
 // try bids once. It does not win by a lease that has no time left.
