@@ -20,7 +20,10 @@ func newBatch() *batch { return &batch{encoded: make(chan struct{}, 1)} }
 func (b *batch) describe(writer string, number uint64) {
 	b.header = wire.Batch{
 		Writer: writer, Number: number,
-		Opens: b.header.Opens[:0], Missing: b.header.Missing[:0], Chunks: b.header.Chunks[:0],
+		Forgets: b.header.Forgets[:0], Opens: b.header.Opens[:0], Missing: b.header.Missing[:0], Chunks: b.header.Chunks[:0],
+	}
+	for _, f := range b.tail.Forgets {
+		b.header.Forgets = append(b.header.Forgets, f.Source)
 	}
 	for _, o := range b.tail.Opens {
 		b.header.Opens = append(b.header.Opens, wire.Open{Source: o.Source, Generation: o.Generation, Identity: o.Identity.String(), Previous: o.Previous})

@@ -24,6 +24,8 @@ type Config struct {
 	BatchBytes    int // raw bytes a batch is filled to while the hub takes them as fast as they come
 	MaxBatchBytes int // and at most, while encoded ones wait
 	Encoders      int // goroutines that compress
+	KeepSources   int // finished sources are remembered while the host has no more than this
+	TableBytes    int // most that the host's table may take; all of wire.MaxTable by default
 
 	AckTimeout       time.Duration // after which a publish or hello is tried again the first time; doubling
 	MaxAckTimeout    time.Duration // longest wait for an answer
@@ -33,7 +35,7 @@ type Config struct {
 	RetryMax         time.Duration // longest pause
 	ConflictPatience time.Duration // how long another agent of this host may be seen before that is an error
 	DrainTimeout     time.Duration // for what is in flight when Run is told to end
-	SaveEvery        time.Duration // between checkpoints
+	SaveEvery        time.Duration // between checkpoints, and between looks for finished sources
 	StuckAfter       time.Duration // pending bytes and no progress for this long: not ready
 
 	Shipped func(tail.Generation) // told of each generation that has ended and that the hub has to its end, more than once and beside the shipping; nil: nobody is
@@ -49,6 +51,8 @@ func DefaultConfig() Config {
 		BatchBytes:       1 << 20,
 		MaxBatchBytes:    4 << 20,
 		Encoders:         2,
+		KeepSources:      10_000,
+		TableBytes:       wire.MaxTable,
 		AckTimeout:       time.Second, // a leaf that has just been linked may lose an answer: the hub does not know its inboxes yet
 		MaxAckTimeout:    10 * time.Second,
 		Pace:             12 * time.Millisecond,
@@ -77,6 +81,9 @@ func (c Config) Validate() error {
 	}
 	if c.Encoders < 1 {
 		errs = append(errs, fmt.Errorf("encoders %d: must be 1 or more", c.Encoders))
+	}
+	if c.KeepSources < 1 || c.TableBytes < 1 || c.TableBytes > wire.MaxTable {
+		errs = append(errs, fmt.Errorf("keep sources %d, table bytes %d: must be 1 or more, and a table at most %d", c.KeepSources, c.TableBytes, wire.MaxTable))
 	}
 	if c.AckTimeout <= 0 || c.MaxAckTimeout < c.AckTimeout || c.RetryMin <= 0 || c.RetryMax < c.RetryMin || c.SaveEvery <= 0 {
 		errs = append(errs, errors.New("time-outs and pauses: must be positive"))

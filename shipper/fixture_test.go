@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +31,7 @@ type agent struct {
 	state   string
 	paths   []string
 	change  func(*shipper.Config)
+	tailing func(*tail.Config)
 }
 
 // running is an agent that runs.
@@ -54,6 +57,9 @@ func (a agent) run(t *testing.T) *running {
 	leaf := clustertest.NewLeaf(t, cluster.LeafConfig{Host: host, Writer: cfg.Writer, Session: cfg.Session, Hubs: []string{a.address}, Secret: a.hub.Secret()})
 	files := tail.DefaultConfig()
 	files.Paths, files.Once = a.paths, cfg.Once
+	if a.tailing != nil {
+		a.tailing(&files)
+	}
 	tailer, err := tail.New(files)
 	if err != nil {
 		t.Fatal(err)
@@ -161,6 +167,38 @@ func content(t *testing.T, hub *clustertest.Hub) map[string][]byte {
 	return got
 }
 
+// folded is the host's table, as everyone makes it who reads the chain.
+func folded(t *testing.T, hub *clustertest.Hub) (table wire.Table) {
+	t.Helper()
+	js, err := jetstream.New(hub.Receiver(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), clustertest.Patience)
+	defer cancel()
+	for name := range js.StreamNames(ctx).Name() {
+		stream, err := js.Stream(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := stream.CachedInfo().Config
+		if len(config.Subjects) == 0 || !strings.HasPrefix(config.Subjects[0], "part.") {
+			continue
+		}
+		last, err := stream.GetLastMsgForSubject(ctx, strings.TrimSuffix(config.Subjects[0], "*")+wire.HostToken(host))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if linked, err := wire.Follow(ctx, stream, last.Subject, &table, last.Sequence); !linked || err != nil {
+			t.Fatalf("chain is linked: %v, %v", linked, err)
+		}
+	}
+	return table
+}
+
 // holds waits until the chain holds exactly what is wanted.
 func holds(t *testing.T, hub *clustertest.Hub, want map[string][]byte) {
 	t.Helper()
@@ -203,4 +241,22 @@ func appendTo(t *testing.T, path string, data []byte) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// watched is a log that is read while it is written.
+type watched struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(p)
+}
+
+func (w *watched) holds(text string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Contains(w.text.String(), text)
 }

@@ -84,13 +84,13 @@ func (s *Shipper) hello(ctx context.Context) (wire.Welcome, error) {
 
 // known joins what the chain holds with what the checkpoint remembers (rules P4, P7, P9). The chain decides. Where it has lost its end, the generation is
 // read again from what it still holds. A chain that is new (another hub, nothing in it) continues the positions that the former hub acknowledged.
-func known(w wire.Welcome, chain checkpoint.Chain, remembered []tail.Generation) []tail.Generation {
+// What the chain has forgotten is gone: the checkpoint need not remember it.
+func known(w wire.Welcome, chain checkpoint.Chain, remembered []tail.Generation) (all []tail.Generation, gone []tail.Finished) {
 	sameChain := chain.Stream == w.Stream && chain.Created.Equal(w.Created)
 	hints := map[place]tail.Generation{}
 	for _, g := range remembered {
 		hints[place{g.Source, g.Number}] = g
 	}
-	var all []tail.Generation
 	for source, extents := range w.Table.Sources {
 		for _, e := range extents {
 			g := generation(source, e)
@@ -107,12 +107,14 @@ func known(w wire.Welcome, chain checkpoint.Chain, remembered []tail.Generation)
 		switch {
 		case !sameChain && w.Head == 0:
 			all = append(all, g)
-		case sameChain && lost(g, w.Table.Sources[g.Source]):
+		case sameChain && g.Number >= w.Table.Next(g.Source): // the chain once held it: the hub lost its end
 			g.Offset, g.Check, g.Length = 0, tail.Check{}, -1
 			all = append(all, g)
+		case len(w.Table.Sources[g.Source]) == 0:
+			gone = append(gone, tail.Finished{Source: g.Source, Generation: g.Number})
 		}
 	}
-	return all
+	return all, gone
 }
 
 // hinted adds what the chain cannot tell: where the file stood, how big it was, and that it has ended when no successor was opened yet.
@@ -130,12 +132,6 @@ func hinted(g, hint tail.Generation) tail.Generation {
 type place struct {
 	source string
 	number uint64
-}
-
-// lost reports whether the chain once held the generation and no longer does: the hub lost its end. A number below those of the table was merely
-// forgotten there.
-func lost(g tail.Generation, extents []wire.Extent) bool {
-	return len(extents) == 0 || g.Number > extents[len(extents)-1].Generation
 }
 
 // generation is an extent as the tailer knows it. An identity that this program cannot read matches no file, so the file that stands there becomes the

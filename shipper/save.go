@@ -11,6 +11,7 @@ import (
 type snapshot struct {
 	chain   checkpoint.Chain
 	changed []tail.Generation
+	gone    []tail.Finished
 }
 
 // offerSnapshot hands the changed positions to the saver, unless it is still busy with the last ones: then they wait for the next time.
@@ -18,9 +19,9 @@ func (st *stretch) offerSnapshot() {
 	if st.saving.Load() {
 		return
 	}
-	if changed := st.tailer.Known(); len(changed) > 0 {
+	if s, any := st.snapshot(); any {
 		st.saving.Store(true)
-		st.save <- snapshot{st.chain, changed}
+		st.save <- s
 	}
 }
 
@@ -45,14 +46,21 @@ func (st *stretch) saveLast() {
 	default:
 	}
 	st.saving.Store(false)
-	if changed := st.tailer.Known(); len(changed) > 0 {
-		st.write(snapshot{st.chain, changed})
+	if s, any := st.snapshot(); any {
+		st.write(s)
 	}
+}
+
+// snapshot takes what has changed since the last one.
+func (st *stretch) snapshot() (s snapshot, any bool) {
+	s = snapshot{st.chain, st.tailer.Known(), st.finished}
+	st.finished = nil
+	return s, len(s.changed)+len(s.gone) > 0
 }
 
 // write saves a checkpoint. Without it shipping goes on: the hub knows the positions.
 func (st *stretch) write(s snapshot) {
-	err := st.store.Save(s.chain, s.changed)
+	err := st.store.Save(s.chain, s.changed, s.gone...)
 	st.state.saved(err)
 	if err != nil {
 		st.cfg.Logger.Warn("checkpoint not saved; shipping goes on, positions come from the hub", "err", err)

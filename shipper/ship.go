@@ -30,6 +30,12 @@ type stretch struct {
 	left        time.Time // when a batch was last dispatched
 	outstanding int       // dispatched and not acknowledged
 	dry         bool      // the last Fill found nothing; the tailer's wake tells when to look again
+	full        bool      // no new sources: the table would not fit into a message
+	tended      time.Time // when the table was last looked at
+	room        int       // bytes that the table may still grow by, at least
+	swept       bool      // with Once: it was, after all was shipped
+	table       wire.Table
+	finished    []tail.Finished // acknowledged, and still in the checkpoint
 
 	encode  chan *batch
 	publish chan *batch
@@ -38,8 +44,8 @@ type stretch struct {
 	held    holds
 }
 
-// ship runs a stretch. It returns nil when ctx ended or, with Once, when all is acknowledged; errRewind when hello must be said again.
-func (s *Shipper) ship(ctx context.Context, w wire.Welcome) error {
+// ship runs a stretch. gone is what the checkpoint need not remember any more. It returns nil when ctx ended or, with Once, when all is acknowledged; errRewind when hello must be said again.
+func (s *Shipper) ship(ctx context.Context, w wire.Welcome, gone []tail.Finished) error {
 	encoders := make([]*wire.Encoder, s.cfg.Encoders)
 	for i := range encoders {
 		var err error
@@ -48,6 +54,7 @@ func (s *Shipper) ship(ctx context.Context, w wire.Welcome) error {
 		}
 	}
 	st := s.newStretch(w)
+	st.finished = gone
 	// What is in flight is drained after ctx ends, so the pipeline lives in a context of its own, ended by the filler.
 	group, inner := errgroup.WithContext(context.WithoutCancel(ctx))
 	for _, enc := range encoders {
@@ -78,7 +85,8 @@ func (s *Shipper) newStretch(w wire.Welcome) *stretch {
 	}
 	st := &stretch{
 		Shipper: s,
-		chain:   checkpoint.Chain{Stream: w.Stream, Created: w.Created, Sequence: w.Head},
+		chain:   checkpoint.Chain{Stream: w.Stream, Created: w.Created, Sequence: w.Head, Forgotten: s.used},
+		table:   *w.Table,
 		limit:   min(s.cfg.BatchBytes, most),
 		most:    most,
 		encode:  make(chan *batch, depth), // a batch is in at most one place: sends never block
@@ -125,7 +133,10 @@ func (st *stretch) filler(ctx, inner context.Context) error {
 			return err
 		}
 		if st.cfg.Once && st.outstanding == 0 && st.tailer.Done() {
-			return errDone
+			if err := st.allShipped(); err != nil {
+				return err
+			}
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -153,12 +164,13 @@ func (st *stretch) fill() error {
 		if st.filling == nil && !st.take() {
 			return st.tailer.Fill(&tail.Batch{}, tail.Limits{})
 		}
+		st.tend()
 		before := st.filling.tail.HeaderBytes() + len(st.filling.tail.Data)
-		if err := st.tailer.Fill(&st.filling.tail, tail.Limits{Bytes: st.limit, HeaderBytes: wire.MaxHeaders}); err != nil {
+		if err := st.tailer.Fill(&st.filling.tail, tail.Limits{Bytes: st.limit, HeaderBytes: wire.MaxHeaders, NoNew: st.full}); err != nil {
 			return fmt.Errorf("read files: %w", err)
 		}
 		st.dry = st.filling.tail.HeaderBytes()+len(st.filling.tail.Data) == before
-		if st.full() {
+		if st.enough() {
 			st.dispatch()
 		}
 	}
@@ -177,8 +189,8 @@ func (st *stretch) take() bool {
 	return true
 }
 
-// full leaves an eighth open: a tailer that ends its chunks at newlines rarely fills a batch to its last byte.
-func (st *stretch) full() bool {
+// enough leaves an eighth open: a tailer that ends its chunks at newlines rarely fills a batch to its last byte.
+func (st *stretch) enough() bool {
 	b := &st.filling.tail
 	return len(b.Data) >= st.limit-st.limit/8 || b.HeaderBytes() >= wire.MaxHeaders-wire.MaxHeaders/8
 }
@@ -198,6 +210,7 @@ func (st *stretch) acknowledge(a acknowledgement) {
 		st.held.note(&a.batch.tail, a.sequence)
 	}
 	st.chain.Sequence = a.sequence
+	st.follow(a)
 	st.head.Store(a.sequence)
 	st.state.moved()
 	st.resize(a.ready)
@@ -245,5 +258,6 @@ func (st *stretch) drain(inner context.Context) error {
 func (s *Shipper) observe() {
 	stats := s.tailer.Stats()
 	s.state.pending(stats.Behind)
+	s.state.refused(stats.Refused)
 	s.metrics.tailing(stats)
 }

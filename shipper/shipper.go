@@ -24,6 +24,7 @@ type Shipper struct {
 	state   *state
 
 	number   uint64        // of the last batch
+	used     uint64        // highest generation number of sources that the chain has forgotten
 	tooLarge int           // raw bytes that the hub once refused; 0: none
 	awaited  bool          // the tailer looks after the files
 	saving   atomic.Bool   // a checkpoint is being written
@@ -78,7 +79,9 @@ func (s *Shipper) once(ctx context.Context) error {
 	if err != nil {
 		s.cfg.Logger.Warn("checkpoint cannot be read; positions come from the hub", "err", err)
 	}
-	positions := known(w, chain, remembered)
+	s.used = max(s.used, w.Table.Forgotten, chain.Forgotten)
+	s.tailer.Used(s.used)
+	positions, gone := known(w, chain, remembered)
 	if err := s.tailer.Recover(positions); err != nil {
 		return fmt.Errorf("find the files again: %w", err)
 	}
@@ -86,7 +89,7 @@ func (s *Shipper) once(ctx context.Context) error {
 	s.number = max(s.number, w.Table.Number)
 	s.head.Store(w.Head)
 	s.cfg.Logger.Info("joined the chain", "stream", w.Stream, "head", w.Head, "sources", len(w.Table.Sources))
-	return s.ship(ctx, w)
+	return s.ship(ctx, w, gone)
 }
 
 // shrink halves the batches after the hub refused one for its size. The batch is read again in smaller parts.

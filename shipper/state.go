@@ -14,6 +14,7 @@ type state struct {
 	behind    int64     // bytes not acknowledged
 	progress  time.Time // when something was last acknowledged, or nothing was behind
 	saveErr   error     // of the last checkpoint
+	waiting   int       // files that wait because the host has too many
 	complaint string    // what the log last said that keeps the agent from shipping
 	said      time.Time // and when
 }
@@ -36,6 +37,12 @@ func (s *state) saved(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.saveErr = err
+}
+
+func (s *state) refused(files int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = files
 }
 
 func (s *state) pending(bytes int64) {
@@ -71,6 +78,9 @@ func (s *Shipper) Ready() error {
 	}
 	if s.state.saveErr != nil {
 		errs = append(errs, s.state.saveErr)
+	}
+	if s.state.waiting > 0 {
+		errs = append(errs, fmt.Errorf("%d files wait: too many for one host", s.state.waiting))
 	}
 	return errors.Join(errs...)
 }

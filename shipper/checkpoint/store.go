@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
@@ -49,6 +50,8 @@ type Chain struct {
 	Stream   string    `json:"stream"`
 	Created  time.Time `json:"created"`
 	Sequence uint64    `json:"sequence"`
+	// Forgotten is the highest generation number of the sources that were finished: none is given again, in another stream neither.
+	Forgotten uint64 `json:"forgotten,omitempty"`
 }
 
 // Store remembers the acknowledged positions of one agent. One goroutine uses it.
@@ -174,8 +177,8 @@ func (s *Store) Load() (Chain, []tail.Generation, error) {
 	return chain, known, nil
 }
 
-// Save remembers the chain and the given generations; others stay as they are. It is durable when it returns.
-func (s *Store) Save(chain Chain, changed []tail.Generation) error {
+// Save remembers the chain and the given generations, and none of those that are finished; others stay as they are. It is durable when it returns.
+func (s *Store) Save(chain Chain, changed []tail.Generation, finished ...tail.Finished) error {
 	data, err := json.Marshal(chain)
 	if err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
@@ -183,6 +186,11 @@ func (s *Store) Save(chain Chain, changed []tail.Generation) error {
 	err = s.db.Update(func(tx *bbolt.Tx) error {
 		if err := put(tx.Bucket(metaBucket), chainKey, data); err != nil {
 			return err
+		}
+		for _, f := range finished {
+			if err := remove(tx.Bucket(generationBucket), f); err != nil {
+				return err
+			}
 		}
 		return saveGenerations(tx.Bucket(generationBucket), changed)
 	})
@@ -201,10 +209,36 @@ func saveGenerations(b *bbolt.Bucket, changed []tail.Generation) error {
 		if err := put(b, k, v); err != nil {
 			return err
 		}
-		if g.Number <= keep {
-			continue
+		if err := trim(b, g); err != nil {
+			return err
 		}
-		if err := b.Delete(key(g.Source, g.Number-keep)); err != nil {
+	}
+	return nil
+}
+
+// trim removes the oldest generation where there are more than are kept. Numbers are not without gaps.
+func trim(b *bbolt.Bucket, newest tail.Generation) error {
+	if newest.Number <= keep {
+		return nil
+	}
+	from, last := key(newest.Source, 0), key(newest.Source, newest.Number)
+	c, n := b.Cursor(), 0
+	oldest, _ := c.Seek(from)
+	oldest = bytes.Clone(oldest)
+	for k := oldest; k != nil && bytes.Compare(k, last) <= 0; k, _ = c.Next() {
+		n++
+	}
+	if n <= keep {
+		return nil
+	}
+	return b.Delete(oldest)
+}
+
+// remove forgets a source up to a generation.
+func remove(b *bbolt.Bucket, f tail.Finished) error {
+	c, last := b.Cursor(), key(f.Source, f.Generation)
+	for k, _ := c.Seek(key(f.Source, 0)); k != nil && bytes.Compare(k, last) <= 0; k, _ = c.Seek(key(f.Source, 0)) {
+		if err := b.Delete(k); err != nil {
 			return err
 		}
 	}

@@ -46,6 +46,12 @@ type Missing struct {
 	Reason     string
 }
 
+// Finished says of a source that its file is gone and all of it was shipped, up to and with its last generation.
+type Finished struct {
+	Source     string
+	Generation uint64
+}
+
 // Why bytes are missing.
 const (
 	ReasonDeleted    = "deleted"    // the file was removed before it was read
@@ -54,9 +60,10 @@ const (
 	ReasonVanished   = "vanished"   // it was not found again after a restart
 )
 
-// Batch is what one message carries. Its meaning in order: all Opens, then
+// Batch is what one message carries. Its meaning in order: all Forgets, all Opens, then
 // all Missing, then the Chunks. Data is the chunks' bytes joined.
 type Batch struct {
+	Forgets []Finished
 	Opens   []Open
 	Missing []Missing
 	Chunks  []Chunk
@@ -67,12 +74,12 @@ type Batch struct {
 
 // Empty reports whether the batch says nothing at all.
 func (b *Batch) Empty() bool {
-	return len(b.Opens) == 0 && len(b.Missing) == 0 && len(b.Chunks) == 0
+	return len(b.Forgets) == 0 && len(b.Opens) == 0 && len(b.Missing) == 0 && len(b.Chunks) == 0
 }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	*b = Batch{Opens: b.Opens[:0], Missing: b.Missing[:0], Chunks: b.Chunks[:0], Data: b.Data[:0]}
+	*b = Batch{Forgets: b.Forgets[:0], Opens: b.Opens[:0], Missing: b.Missing[:0], Chunks: b.Chunks[:0], Data: b.Data[:0]}
 }
 
 // HeaderBytes estimates from above what the declarations and chunks take in
@@ -82,6 +89,12 @@ func (b *Batch) HeaderBytes() int { return b.headers }
 func chunkHeader(source string) int   { return 112 + 3*len(source) }
 func openHeader(source string) int    { return 176 + 3*len(source) }
 func missingHeader(source string) int { return 112 + 3*len(source) }
+func forgetHeader(source string) int  { return 32 + 3*len(source) }
+
+func (b *Batch) forget(f Finished) {
+	b.Forgets = append(b.Forgets, f)
+	b.headers += forgetHeader(f.Source)
+}
 
 func (b *Batch) open(o Open) {
 	b.Opens = append(b.Opens, o)
@@ -135,4 +148,5 @@ func (b *Batch) mentions(source string) bool {
 type Limits struct {
 	Bytes       int
 	HeaderBytes int
+	NoNew       bool // no source may be begun of which the hub knows nothing
 }

@@ -32,6 +32,9 @@ type Config struct {
 	// of its predecessor, Grace how long an ended generation is read on for late writers.
 	Patience time.Duration
 	Grace    time.Duration
+	// Linger is how long a deleted file without successor is held, for as long its blocks stay in
+	// use; and how long a source must be finished before it is forgotten.
+	Linger time.Duration
 
 	MaxOpen int // idle files are closed above this many descriptors
 
@@ -48,6 +51,7 @@ func DefaultConfig() Config {
 		Find:     10 * time.Second,
 		Patience: time.Second,
 		Grace:    10 * time.Second,
+		Linger:   time.Minute,
 		MaxOpen:  1024,
 		Logger:   slog.New(slog.DiscardHandler),
 	}
@@ -79,6 +83,7 @@ func (c Config) Validate() error {
 		{"find", c.Find},
 		{"patience", c.Patience},
 		{"grace", c.Grace},
+		{"linger", c.Linger},
 	} {
 		if d.d <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %v is not above zero", d.name, d.d))

@@ -172,7 +172,7 @@ func (s *source) tidyHeld() {
 // claims reports whether bytes of a held file may be wanted yet.
 func (s *source) claims(e entry) bool {
 	i := e.st.inode()
-	if _, locked := s.locked[i]; locked || e.st.size == 0 {
+	if _, locked := s.locked[i]; locked || e.st.size == 0 || slices.Contains(s.tailer.refused[s], i) {
 		return true // who has an empty file open may write to it
 	}
 	if s.reading(i, nil) {

@@ -13,9 +13,6 @@ const (
 	quantum = 256 << 10
 	// retry is the time between attempts at what could not be read.
 	retry = time.Second
-	// linger is how long a deleted file without successor is held: for as
-	// long its blocks stay in use.
-	linger = time.Minute
 )
 
 // fill adds what the source has to the batch, one quantum at most, and
@@ -100,7 +97,7 @@ func (s *source) deserted(g *generation, now time.Time) bool {
 	if s.tailer.holder != nil && s.tailer.holder.has(s.path, g.inode) {
 		links = 1
 	}
-	return err == nil && st.links <= links && st.size == g.size && (g.size > g.read || now.Sub(g.grew) >= linger)
+	return err == nil && st.links <= links && st.size == g.size && (g.size > g.read || now.Sub(g.grew) >= s.tailer.cfg.Linger)
 }
 
 // finish takes the generation in front out of the queue, ended or, with Once,
@@ -127,6 +124,10 @@ func (s *source) read(g *generation, b *Batch, lim Limits, final bool, now time.
 	}
 	if g.number == 0 && !s.judged && !isText(g.body) {
 		s.refuse(g)
+		return 0
+	}
+	if s.highest == 0 && lim.NoNew {
+		s.putOff()
 		return 0
 	}
 	if g.needsOpen() && b.mentions(s.path) {
@@ -181,7 +182,7 @@ func (s *source) refuse(g *generation) {
 // open numbers a generation and says what file it is.
 func (s *source) open(g *generation, b *Batch, head []byte) {
 	if g.number == 0 {
-		s.highest++
+		s.highest = max(s.highest, s.tailer.used) + 1
 		g.number = s.highest
 		head = head[:min(len(head), headBytes)]
 		g.id = Identity{Device: g.inode.dev, Inode: g.inode.ino, Birth: g.inode.birth, HeadLen: len(head), Head: checkOf(head).Sum}
@@ -195,10 +196,15 @@ func (s *source) open(g *generation, b *Batch, head []byte) {
 }
 
 func (s *source) previous(number uint64) int64 {
-	if g := s.find(number - 1); g != nil {
-		return g.length
+	length, last := int64(-1), uint64(0)
+	for _, gens := range [...][]*generation{s.queue, s.late, s.past} {
+		for _, g := range gens {
+			if g.number < number && g.number > last {
+				length, last = g.length, g.number
+			}
+		}
 	}
-	return -1
+	return length
 }
 
 // giveUp declares what is missing of a generation that is not found, once it is

@@ -21,6 +21,9 @@ func (s *source) reconcile(found []entry, now time.Time) {
 	s.noteHistory(found)
 	s.noteBeginning(found)
 	rest, err := s.openAll(s.dropHeld(found))
+	if err == nil && len(rest) > 0 && s.led(found) != s.leads() {
+		err = errMoved // what the path leads to may be held, so it was not opened; it is the newest
+	}
 	if err != nil {
 		s.wantScan()
 		if errors.Is(err, errFull) {
@@ -59,6 +62,24 @@ var (
 	// errFull says that no more files may be open.
 	errFull = errors.New("too many open files")
 )
+
+// led is the file that stood at the path when the directory was read, leads is the one that does now.
+func (s *source) led(found []entry) inode {
+	for _, e := range found {
+		if e.path == s.path {
+			return e.st.inode()
+		}
+	}
+	return inode{}
+}
+
+func (s *source) leads() inode {
+	st, err := statPath(s.path)
+	if err != nil || !st.regular {
+		return inode{}
+	}
+	return st.inode()
+}
 
 // openAll opens what is to be compared or read.
 func (s *source) openAll(rest []entry) ([]entry, error) {
@@ -262,11 +283,11 @@ func (s *source) isAnothers(e entry, now time.Time) bool {
 	if o == nil || o == s {
 		return false
 	}
-	if s.tailer.holds(e.st.inode()) {
+	is := s.tailer.holds(e.st.inode()) || e.err == nil && e.st.birth != 0 && len(o.dropPast([]entry{e}, now)) == 0
+	if is {
 		s.alias = e.st.inode()
-		return true
 	}
-	return e.err == nil && e.st.birth != 0 && len(o.dropPast([]entry{e}, now)) == 0
+	return is
 }
 
 // holds reports whether a source reads the file.

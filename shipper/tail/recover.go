@@ -51,6 +51,7 @@ func (t *Tailer) Recover(known []Generation) error {
 	}
 	t.changed, t.waits = t.changed[:0], false
 	clear(t.owners)
+	clear(t.refused)
 	for _, s := range t.list {
 		s.recover(bySource[s.path], now)
 		t.await(s)

@@ -48,6 +48,8 @@ type source struct {
 	waiting bool      // to be opened when there is room
 	watched bool      // idle, and a watch tells of the next write
 	fault   string
+
+	finishedAt time.Time // since when it seems to be
 }
 
 // current is the generation that is read now.

@@ -6,6 +6,7 @@ import "time"
 type Stats struct {
 	Sources       int
 	Open          int       // descriptors in use
+	Refused       int       // sources that must not be begun
 	Behind        int64     // bytes that are not read or not acknowledged
 	OldestPending time.Time // since when the oldest of them waits; zero: there are none
 	Faults        []Fault
@@ -28,7 +29,7 @@ type SourceStats struct {
 
 // Stats looks at every source.
 func (t *Tailer) Stats() Stats {
-	st := Stats{Sources: len(t.list), Open: t.open}
+	st := Stats{Sources: len(t.list), Open: t.open, Refused: len(t.refused)}
 	for _, s := range t.list {
 		one := s.stats()
 		st.Behind += one.Behind

@@ -33,6 +33,9 @@ type Tailer struct {
 	open    int                // bodies held
 	loose   map[body]struct{}  // opened to be compared, held by nobody
 
+	used    uint64              // generation numbers up to this were given to sources that are forgotten
+	refused map[*source][]inode // files of sources that must not be begun
+
 	swept    int // how far the sweep over idle sources has come
 	sweptAt  time.Time
 	shedding int // whose file is closed next where descriptors are short
@@ -62,6 +65,7 @@ func New(cfg Config) (*Tailer, error) {
 		owners:  map[inode]*source{},
 		loose:   map[body]struct{}{},
 		stems:   map[string]*source{},
+		refused: map[*source][]inode{},
 		found:   make(chan findings, 1), // a search ends whether or not anyone asks for it
 	}
 	if cfg.Hold {
@@ -111,6 +115,9 @@ func (t *Tailer) Fill(b *Batch, lim Limits) error {
 	t.search(now)
 	t.sweep(now)
 	t.admit(now)
+	if !lim.NoNew && lim.HeaderBytes > 0 {
+		t.admitRefused()
+	}
 	for t.round(b, lim, now) {
 	}
 	t.settle(now)
