@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -99,8 +100,7 @@ func TestChaosHubDiskFull(t *testing.T) {
 	s.settle(nil, src)
 }
 
-// The agent's state cannot be written: positions come from the hub, and nothing is lost or doubled. A process that is started then ends and says why: it
-// cannot know that it is alone.
+// The agent's state cannot be written: positions come from the hub, and nothing is lost or doubled, by the process that runs or by those that are started then.
 func TestChaosStateDiskFull(t *testing.T) {
 	slow(t)
 	d := newDisk(t, "2m")
@@ -114,13 +114,44 @@ func TestChaosStateDiskFull(t *testing.T) {
 		src.rename(3)
 		s.arrived(src)
 	}
-	s.agent.restart()
-	if err := s.agent.ends(); err == nil || !s.agent.logged("no space left on device") {
-		t.Errorf("an agent without room for its state ended with: %v", err)
+	for range 3 {
+		s.agent.restart()
+		src.lines(1000)
+		src.rename(3)
+		s.arrived(src)
 	}
-	src.lines(100)
+	if !s.agent.logged("no room to write the checkpoint") {
+		t.Error("an agent that starts without room for its state does not say so")
+	}
+	before := s.checkpointSum()
 	d.free()
-	s.agent.start()
+	until(t, "the checkpoint is written", func() bool { src.lines(1); return s.checkpointSum() != before })
+	s.agent.restart()
 	src.lines(100)
+	s.settle(nil, src)
+}
+
+func (s *site) checkpointSum() string {
+	data, err := os.ReadFile(filepath.Join(s.stateDir, "checkpoint.db"))
+	must(s.t, err)
+	return fmt.Sprintf("%x", sha256.Sum256(data))
+}
+
+// A new agent whose disk is full has no writer id yet: it says what to do, and begins when that is done.
+func TestChaosStateDiskFullFromTheBeginning(t *testing.T) {
+	slow(t)
+	d := newDisk(t, "2m")
+	d.fill()
+	s := newSite(t, options{state: filepath.Join(d.dir, "state"), agent: []string{"--hold"}})
+	s.hub.start().ready()
+	s.receiver.start().ready()
+	src := s.newSource("app.log")
+	src.lines(100)
+	s.agent.start()
+	until(t, "the agent says what to do", func() bool { return s.agent.logged("free space on its disk") })
+	s.agent.restart()
+	until(t, "it says it again", func() bool { return s.agent.logged("cannot start yet") && s.agent.running() })
+	d.free()
+	s.arrived(src)
 	s.settle(nil, src)
 }

@@ -83,16 +83,13 @@ func (a *agent) run(ctx context.Context, ready func() error) (err error) {
 	if a.state, err = absolute(a.state); err != nil {
 		return err
 	}
-	if s.store, err = checkpoint.Open(a.state, s.host, a.p.log); err != nil {
+	if err := s.open(ctx); err != nil || s.store == nil {
 		return err
 	}
 	defer s.store.Close()
 	if s.leaf, err = cluster.NewLeaf(cluster.LeafConfig{
 		Host: s.host, Writer: s.store.Writer(), Session: s.session, Hubs: a.hubs, Secret: a.secret, Logger: a.p.log,
 	}); err != nil {
-		return err
-	}
-	if s.spool, err = a.openSpool(); err != nil {
 		return err
 	}
 	if s.tailer, err = a.newTailer(s.spool); err != nil {
@@ -169,7 +166,7 @@ func (s *shipment) ship(ctx context.Context) error {
 
 func (a *agent) newTailer(spool *spool) (*tail.Tailer, error) {
 	cfg := tail.DefaultConfig()
-	cfg.Once, cfg.Hold, cfg.HoldDir = a.c.Bool("once"), a.c.Bool("hold"), filepath.Join(a.state, "hold")
+	cfg.Once, cfg.Hold, cfg.HoldDir = a.c.Bool("once"), a.c.Bool("hold"), a.holdDir()
 	cfg.Logger = a.p.log
 	for _, path := range a.paths {
 		abs, err := absolute(path)

@@ -56,15 +56,19 @@ type Chain struct {
 
 // Store remembers the acknowledged positions of one agent. One goroutine uses it.
 type Store struct {
-	db     *bbolt.DB
+	db     *bbolt.DB // nil: there was no room for it yet
 	lock   *os.File
 	writer string
+	full   *full
 }
 
 // Open opens the store in the state directory dir, making both when they are absent. A damaged store is moved aside and made anew: the hub knows
-// the positions, so only hints are lost. Its errors are ErrInUse, ErrOtherHost, ErrVersion or those of the file system.
+// the positions, so only hints are lost. One that is whole is used on a full disk, too: Save makes its successor when there is room again. Its errors are ErrInUse,
+// ErrOtherHost, ErrVersion, ErrFull or those of the file system.
 func Open(dir, host string, log *slog.Logger) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); isFull(err) {
+		return nil, fmt.Errorf("%w: %w", ErrFull, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
 	held, err := lock(dir)
@@ -75,6 +79,9 @@ func Open(dir, host string, log *slog.Logger) (*Store, error) {
 	s, err := open(path, host)
 	if errors.Is(err, errDamaged) {
 		s, err = openAnew(path, host, err, log)
+	}
+	if isFull(err) {
+		s, err = openFull(path, host, err, log)
 	}
 	if err != nil {
 		return nil, errors.Join(err, held.Close())
@@ -123,6 +130,11 @@ func (s *Store) found(tx *bbolt.Tx, host string) error {
 	if meta.Get(writerKey) == nil {
 		return s.make(meta, host)
 	}
+	return s.check(meta, host)
+}
+
+// check reads whose store it is.
+func (s *Store) check(meta *bbolt.Bucket, host string) error {
 	if v := string(meta.Get(versionKey)); v != strconv.Itoa(version) {
 		return fmt.Errorf("%w (layout %s, this is %d)", ErrVersion, v, version)
 	}
@@ -149,27 +161,15 @@ func (s *Store) Writer() string { return s.writer }
 
 // Load gives what the last Save left.
 func (s *Store) Load() (Chain, []tail.Generation, error) {
+	if s.db == nil {
+		return s.full.chain, s.full.known, nil
+	}
 	var chain Chain
 	var known []tail.Generation
 	err := s.db.View(func(tx *bbolt.Tx) error {
-		data, err := get(tx.Bucket(metaBucket), chainKey)
-		if err != nil {
-			return err
-		}
-		if data != nil {
-			if err := json.Unmarshal(data, &chain); err != nil {
-				return fmt.Errorf("chain: %w", err)
-			}
-		}
-		return tx.Bucket(generationBucket).ForEach(func(k, sealed []byte) error {
-			v, err := unseal(k, sealed)
-			if err != nil {
-				return err
-			}
-			g, err := decode(k, v)
-			known = append(known, g)
-			return err
-		})
+		var err error
+		chain, known, err = load(tx)
+		return err
 	})
 	if err != nil {
 		return Chain{}, nil, fmt.Errorf("read checkpoint: %w", err)
@@ -177,8 +177,33 @@ func (s *Store) Load() (Chain, []tail.Generation, error) {
 	return chain, known, nil
 }
 
+func load(tx *bbolt.Tx) (chain Chain, known []tail.Generation, err error) {
+	data, err := get(tx.Bucket(metaBucket), chainKey)
+	if err != nil {
+		return chain, nil, err
+	}
+	if data != nil {
+		if err := json.Unmarshal(data, &chain); err != nil {
+			return chain, nil, fmt.Errorf("chain: %w", err)
+		}
+	}
+	err = tx.Bucket(generationBucket).ForEach(func(k, sealed []byte) error {
+		v, err := unseal(k, sealed)
+		if err != nil {
+			return err
+		}
+		g, err := decode(k, v)
+		known = append(known, g)
+		return err
+	})
+	return chain, known, err
+}
+
 // Save remembers the chain and the given generations, and none of those that are finished; others stay as they are. It is durable when it returns.
 func (s *Store) Save(chain Chain, changed []tail.Generation, finished ...tail.Finished) error {
+	if err := s.complete(); err != nil {
+		return err
+	}
 	data, err := json.Marshal(chain)
 	if err != nil {
 		return fmt.Errorf("write checkpoint: %w", err)
@@ -246,7 +271,12 @@ func remove(b *bbolt.Bucket, f tail.Finished) error {
 }
 
 // Close lets go of the store.
-func (s *Store) Close() error { return errors.Join(s.db.Close(), s.lock.Close()) }
+func (s *Store) Close() error {
+	if s.db == nil {
+		return s.lock.Close()
+	}
+	return errors.Join(s.db.Close(), s.lock.Close())
+}
 
 // key is the source, a NUL (which no path holds) and the number: the generations of a source stand together, in order.
 func key(source string, number uint64) []byte {
