@@ -70,10 +70,7 @@ func (r *roster) follow(ctx context.Context) error {
 		return fmt.Errorf("watch the members: %w", err)
 	}
 	defer func() { _ = watch.Stop() }() // its consumer ends by itself
-	for id, s := range r.heard {
-		s.at = time.Now().Add(r.ttl)
-		r.heard[id] = s
-	}
+	r.forgive(time.Now().Add(r.ttl))
 	complete := false
 	deaf := time.NewTimer(r.ttl)
 	defer deaf.Stop()
@@ -113,14 +110,29 @@ func (r *roster) hear(entry jetstream.KeyValueEntry) {
 		delete(r.heard, entry.Key())
 		return
 	}
+	before, known := r.heard[m.ID]
 	r.heard[m.ID] = sighting{m, now}
 	if m.ID != r.self {
 		return
+	}
+	if known && now.Sub(before.at) > r.ttl/2 {
+		r.forgive(now)
 	}
 	for id, s := range r.heard {
 		if now.Sub(s.at) > r.ttl {
 			r.log.Info("member is gone", "archive", id, "name", s.member.Name, "silent", now.Sub(s.at))
 			delete(r.heard, id)
+		}
+	}
+}
+
+// forgive forgets how long the others were silent, when not even the own word came through: the hub was away for all, and who is back first is not the only
+// one alive.
+func (r *roster) forgive(until time.Time) {
+	for id, s := range r.heard {
+		if s.at.Before(until) {
+			s.at = until
+			r.heard[id] = s
 		}
 	}
 }
