@@ -59,8 +59,7 @@ func (c *coordinator) assignAll(ctx context.Context) error {
 			}
 			c.cfg.Logger.Warn("cannot assign partitions; trying again", "err", err)
 			if errors.Is(err, errDeposed) {
-				<-ctx.Done() // the lease will end
-				return ctx.Err()
+				return err
 			}
 		}
 		select {

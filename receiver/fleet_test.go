@@ -28,7 +28,8 @@ import (
 type fleet struct {
 	t       *testing.T
 	hub     *clustertest.Hub
-	nc      *nats.Conn // to the hub, past all proxies
+	config  cluster.HubConfig // to start it again, at the same address
+	nc      *nats.Conn        // to the hub, past all proxies
 	js      jetstream.JetStream
 	bucket  jetstream.KeyValue
 	parts   int
@@ -46,7 +47,9 @@ func newFleet(t *testing.T, lease time.Duration, partitions int, change func(*cl
 	if change != nil {
 		change(&cfg)
 	}
-	f := &fleet{t: t, hub: clustertest.Start(t, cfg), parts: partitions, lease: lease, truth: map[string][]byte{}}
+	f := &fleet{t: t, hub: clustertest.Start(t, cfg), config: cfg, parts: partitions, lease: lease, truth: map[string][]byte{}}
+	f.config.StoreDir, f.config.Logger = f.hub.Dir, clustertest.Logger(t)
+	f.config.Listen = strings.TrimPrefix(f.hub.Addresses().Client, "nats://")
 	f.nc = f.connect()
 	var err error
 	if f.js, err = jetstream.New(f.nc); err != nil {
@@ -346,5 +349,9 @@ func (f *fleet) flow(every time.Duration) (stop func()) {
 		}
 	}
 	f.t.Cleanup(stop)
+	for p := range f.parts {
+		floor := f.record(p).Floor
+		f.until(func() bool { return f.record(p).Floor > floor+3 }, "partition %d is archived", p)
+	}
 	return stop
 }

@@ -118,7 +118,7 @@ func (h *history) longestPause(partition string, since time.Time) (longest time.
 	defer h.mu.Unlock()
 	moves := h.moves[partition]
 	for i := 1; i < len(moves); i++ {
-		if moves[i-1].at.After(since) {
+		if moves[i].at.After(since) {
 			longest = max(longest, moves[i].at.Sub(moves[i-1].at))
 		}
 	}

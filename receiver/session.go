@@ -75,7 +75,13 @@ func (s *session) run(ctx context.Context) error {
 // campaign stands for coordinator until ctx ends.
 func (s *session) campaign(ctx context.Context) error {
 	cfg := election.Config{ID: s.archive.ID(), TTL: s.lease, Logger: s.cfg.Logger}
-	return election.Run(ctx, s.leases, coordinatorKey, cfg, s.coordinate)
+	for {
+		// A later term need not be that of a living coordinator: what one wrote just before its lease ended may land after its successor's wishes. Whoever
+		// wins next writes under a later one.
+		if err := election.Run(ctx, s.leases, coordinatorKey, cfg, s.coordinate); !errors.Is(err, errDeposed) {
+			return err
+		}
+	}
 }
 
 // ownAll works on every partition. Each waits out its own faults, so that one that is stuck does not stop the others.

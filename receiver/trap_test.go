@@ -97,16 +97,6 @@ func (t *trap) wait(tb testing.TB) {
 	}
 }
 
-// caught says whether somebody is in the trap.
-func (t *trap) caught() bool {
-	select {
-	case <-t.sprung:
-		return true
-	default:
-		return false
-	}
-}
-
 // free lets go who is in the trap, and removes it.
 func (t *trap) free() { t.fail(nil) }
 
