@@ -51,3 +51,52 @@ func TestCutAfterItWasOpenedIsNoticed(t *testing.T) {
 		})
 	}
 }
+
+// A link that was switched after two readings of the directory had agreed: what it led to then is not the newest.
+func TestSwitchAfterReadingsAgreedKeepsTheOrder(t *testing.T) {
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	path, first, second := filepath.Join(dir, "a.log"), filepath.Join(dir, "a.log-20260101-1"), filepath.Join(dir, "a.log-20260101-2")
+	ok(os.WriteFile(first, nil, 0o644))
+	ok(os.Symlink(first, path))
+	cfg := DefaultConfig()
+	cfg.Paths = []string{path}
+	tl, err := New(cfg)
+	ok(err)
+	defer tl.Close()
+	ok(tl.Recover(nil))
+	var b Batch
+	limits := Limits{Bytes: 1 << 20, HeaderBytes: 48 << 10}
+	s := tl.sources[path]
+	for s.newest() == nil {
+		ok(tl.Fill(&b, limits))
+		<-tl.Wake()
+	}
+	ok(os.WriteFile(second, nil, 0o644))
+	s.wantScan()
+	found, _, err := s.entries()
+	ok(err)
+	if len(found) != 2 {
+		t.Fatalf("found %v", found)
+	}
+	ok(os.WriteFile(first, []byte("one\n"), 0o644))
+	ok(os.Symlink(second, path+".new"))
+	ok(os.Rename(path+".new", path))
+	ok(os.WriteFile(second, []byte("two\n"), 0o644))
+	s.reconcile(found, time.Now())
+	got := ""
+	for len(got) < len("one\ntwo\n") {
+		ok(tl.Fill(&b, limits))
+		got += string(b.Data)
+		b.Reset()
+		<-tl.Wake()
+	}
+	if got != "one\ntwo\n" {
+		t.Errorf("got %q", got)
+	}
+}
