@@ -290,10 +290,11 @@ func permDir(w *writer) {
 
 // truncPartial cuts a line away that was never completed: a reader has seen it and must not ship it.
 func truncPartial(w *writer) {
-	w.n /= 20
+	w.n /= 30
 	for w.open(); w.more(); {
 		w.lines(50)
 		w.wait()
+		w.seen(0)
 		p := w.next()
 		w.put(p[:len(p)/2])
 		w.seen(len(p) / 2)
