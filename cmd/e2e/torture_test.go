@@ -143,21 +143,22 @@ func (v *victim) obey() {
 		v.agent.kill()
 		must(v.t, v.process.Up(false))
 	case wanted && v.scenario.Counts:
-		must(v.t, v.process.Behind(v.behind()))
+		must(v.t, v.process.Behind(v.agent.behind()))
 	}
 }
 
 var bytesBehind = regexp.MustCompile(`(?m)^logdrive_agent_bytes_behind (\S+)$`)
 
-// behind is how many bytes the agent has seen that the hub has not acknowledged.
-func (v *victim) behind() int64 {
-	_, body := get(v.t, v.agent.ready().HTTP+"/metrics")
+// behind is how many bytes an agent that serves HTTP has seen that the hub has not acknowledged.
+func (r *role) behind() int64 {
+	r.t.Helper()
+	_, body := get(r.t, r.ready().HTTP+"/metrics")
 	m := bytesBehind.FindStringSubmatch(body)
 	if m == nil {
 		return -1 // it has not looked yet
 	}
 	n, err := strconv.ParseFloat(m[1], 64)
-	must(v.t, err)
+	must(r.t, err)
 	return int64(n)
 }
 
