@@ -39,20 +39,28 @@ func (s *Shipper) ask(ctx context.Context, after uint64, timeout time.Duration) 
 	return w, judge(w)
 }
 
+// errVersion says that hub and agent cannot understand each other until one of them is upgraded.
+var errVersion = errors.New("hub and agent speak different protocol versions")
+
 func judge(w wire.Welcome) error {
 	switch {
+	case w.Version != wire.Version:
+		side := "hub"
+		if w.Version > wire.Version {
+			side = "agent"
+		}
+		return fmt.Errorf("%w: the hub %d, this agent %d; upgrade the %s", errVersion, w.Version, wire.Version, side)
 	case w.Conflict:
 		return fmt.Errorf("%w: %s", ErrConflict, w.Refusal)
 	case w.Refusal != "":
 		return fmt.Errorf("%w: %s", ErrRefused, w.Refusal)
-	case w.Version != wire.Version:
-		return fmt.Errorf("%w: it speaks protocol version %d, this agent %d; run the same version of logdrive on both", ErrRefused, w.Version, wire.Version)
 	}
 	return nil
 }
 
 // hello asks until there is an answer with a table (rule P4: without one nothing is published). A conflict is given time to pass, since the hub
-// may not have noticed yet that an earlier agent of this host is gone.
+// may not have noticed yet that an earlier agent of this host is gone. A hub of another version is waited for: who upgrades hubs one by one should not have to start
+// agents, and an agent that ended would let go of files that are rotated meanwhile. With Once nobody waits.
 func (s *Shipper) hello(ctx context.Context) (wire.Welcome, error) {
 	wait := newBackoff(s.cfg.RetryMin, s.cfg.RetryMax)
 	conflictSince := time.Time{}
@@ -64,7 +72,7 @@ func (s *Shipper) hello(ctx context.Context) (wire.Welcome, error) {
 			return w, nil
 		case err == nil:
 			err = errors.New("say hello: the hub's answer has no table")
-		case errors.Is(err, ErrRefused):
+		case errors.Is(err, ErrRefused), errors.Is(err, errVersion) && s.cfg.Once:
 			return w, err
 		case errors.Is(err, ErrConflict):
 			if conflictSince.IsZero() {
