@@ -156,8 +156,11 @@ func (d *disturbance) choose(s step) *member {
 	return nil
 }
 
-func (d *disturbance) sound(m *member) bool {
-	return m.role.running() && !slices.ContainsFunc(d.mends, func(o mending) bool { return o.member == m })
+func (d *disturbance) sound(m *member) bool { return m.role.running() && !d.troubled(m) }
+
+// troubled reports whether the member waits to be mended.
+func (d *disturbance) troubled(m *member) bool {
+	return slices.ContainsFunc(d.mends, func(o mending) bool { return o.member == m })
 }
 
 // mendUntil lets time pass.
@@ -198,13 +201,14 @@ func (d *disturbance) swap(m *member) func() {
 	return m.begin
 }
 
-// joinOrLeave starts the last member, or ends it one way or the other.
+// joinOrLeave starts the last member, or ends it one way or the other; unless it has trouble enough.
 func (d *disturbance) joinOrLeave() {
 	m := d.members[crewSize]
 	switch {
+	case d.troubled(m):
+		return
 	case !m.role.running():
 		m.start()
-	case !d.sound(m): // it has trouble enough
 	case d.rand.IntN(2) == 0:
 		m.kill()
 	default:

@@ -20,7 +20,7 @@ type piece struct {
 }
 
 // pieces reads what a stopped archive holds of a source; nothing if there is no archive yet.
-func pieces(t testing.TB, dir string, src *source) (all []piece) {
+func pieces(t testing.TB, dir string, src *source) []piece {
 	t.Helper()
 	r, err := archive.OpenReader(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -28,6 +28,12 @@ func pieces(t testing.TB, dir string, src *source) (all []piece) {
 	}
 	must(t, err)
 	defer r.Close()
+	return piecesIn(t, r, dir, src)
+}
+
+// piecesIn is pieces where the archive in dir is open.
+func piecesIn(t testing.TB, r *archive.Reader, dir string, src *source) (all []piece) {
+	t.Helper()
 	for s, err := range r.Sources(src.host) {
 		must(t, err)
 		if s.Name != src.path {
@@ -53,6 +59,12 @@ func equalTogether(t testing.TB, src *source, dirs ...string) {
 	for _, dir := range dirs {
 		all = append(all, pieces(t, dir, src)...)
 	}
+	equalPieces(t, src, all)
+}
+
+// equalPieces fails the test unless the pieces are the source.
+func equalPieces(t testing.TB, src *source, all []piece) {
+	t.Helper()
 	slices.SortFunc(all, func(a, b piece) int {
 		return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Start, b.Start))
 	})
