@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,4 +110,32 @@ func TestLateBytesThatWereCutAreDeclared(t *testing.T) {
 	must(t, os.Truncate(path+".1", 0))
 	write(t, path, "three\n")
 	declares(t, tl, h, path, "one\ntwo\nthree\n", tail.Missing{Source: path, Generation: 1, From: 4, To: 8, Reason: tail.ReasonTruncated})
+}
+
+// A packed file that could not be read while it was made, and was read then, is not missing when it goes.
+func TestWhatWasReadAfterAllIsNotMissing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	first := strings.Repeat("shipped before the rotation\n", 10)
+	write(t, path, first)
+	h := shipOnce(t, config(path))
+	write(t, path, "unshipped\n")
+	must(t, os.Rename(path, path+".2"))
+	must(t, packFile(path+".2"))
+	packed, err := os.ReadFile(path + ".2.gz")
+	must(t, err)
+	must(t, os.WriteFile(path+".2.gz", packed[:len(packed)/2], 0o644))
+	write(t, path, "next\n")
+	cfg := config(path)
+	cfg.Patience = time.Minute // until then the first is sought
+	tl := start(t, cfg, h.known()...)
+	for range 3 {
+		must(t, tl.Fill(&tail.Batch{}, tail.Limits{}))
+		<-tl.Wake()
+	}
+	must(t, os.WriteFile(path+".2.gz", packed, 0o644))
+	expect(t, tl, h, path, first+"unshipped\nnext\n")
+	must(t, os.Remove(path+".2.gz"))
+	must(t, os.Rename(path, path+".1"))
+	write(t, path, "last\n")
+	declares(t, tl, h, path, first+"unshipped\nnext\nlast\n")
 }

@@ -136,6 +136,7 @@ func (s *source) bind(g *generation, e entry, byContent bool, now time.Time) boo
 
 // take reads a sought generation on from the entry.
 func (s *source) take(g *generation, e entry, now time.Time) {
+	delete(s.locked, e.st.inode())
 	g.inode, g.path, g.packed = e.st.inode(), e.path, e.packed
 	g.sought = time.Time{}
 	g.attach(e.held)
@@ -183,6 +184,7 @@ func (s *source) dropPast(rest []entry, now time.Time) []entry {
 			return false
 		}
 		s.settled[e.st.inode()] = e.size
+		delete(s.locked, e.st.inode())
 		return true
 	})
 }
