@@ -38,7 +38,9 @@ type generation struct {
 	seen        int64 // the biggest size ever seen
 	mtime       int64
 	length      int64 // final length, -1 while it may be read on
-	guard       Check // of up to 1 KiB before read
+	guard       Check // of up to 1 KiB before proven
+	proven      int64 // read, or where it was before bytes were given up
+	ackedCheck  Check // of what lies before acked
 	glimpse     Check // of its beginning, when it was found
 	scanned     int64 // no newline in [read, scanned)
 
@@ -126,12 +128,15 @@ func (g *generation) intact() bool {
 	case !g.glimpse.holds(g.body, int64(g.glimpse.Len)):
 		return false
 	}
-	return g.guard.holds(g.body, g.read)
+	return g.guard.holds(g.body, g.proven)
 }
+
+// unproven reports whether nothing tells a file in which it goes on from one that was written anew over what is missing.
+func (g *generation) unproven() bool { return g.guard.Len == 0 && g.read > 0 }
 
 // is reports whether a file has the generation's content up to the read position.
 func (g *generation) is(b body) bool {
-	return g.id.sameHead(b) && g.glimpse.holds(b, int64(g.glimpse.Len)) && g.guard.holds(b, g.read)
+	return g.id.sameHead(b) && g.glimpse.holds(b, int64(g.glimpse.Len)) && g.guard.holds(b, g.proven)
 }
 
 // take bounds one read: at most max bytes, the last line's remains too if
@@ -194,6 +199,9 @@ func (g *generation) before(data, scratch []byte) ([]byte, bool) {
 	if g.guard.Len == 0 {
 		return nil, true
 	}
+	if g.proven < g.read {
+		return nil, g.intact()
+	}
 	p := scratch[:g.guard.Len]
 	n, _ := g.body.ReadAt(p, g.read-int64(len(p)))
 	return p, n == len(p) && xxh3.Hash(p) == g.guard.Sum
@@ -202,7 +210,7 @@ func (g *generation) before(data, scratch []byte) ([]byte, bool) {
 // advance moves the read position over data, which lies after the bytes of before.
 func (g *generation) advance(data, before []byte) {
 	g.read += int64(len(data))
-	g.scanned = g.read
+	g.scanned, g.proven = g.read, g.read
 	if len(data) < checkBytes {
 		tail := append(before, data...)
 		g.guard = checkOf(tail)
@@ -217,7 +225,8 @@ func (g *generation) known() Generation {
 		Source: g.src.path, Number: g.number, Identity: g.id,
 		Offset: g.acked, Length: g.length, Seen: g.seen, Path: g.path,
 	}
-	if g.acked == g.read {
+	k.Check = g.ackedCheck
+	if g.acked == g.proven {
 		k.Check = g.guard
 	}
 	return k

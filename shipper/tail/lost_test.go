@@ -139,3 +139,24 @@ func TestWhatWasReadAfterAllIsNotMissing(t *testing.T) {
 	write(t, path, "last\n")
 	declares(t, tl, h, path, first+"unshipped\nnext\nlast\n")
 }
+
+// Where bytes were cut unread the generation has ended, though no successor was opened: what stands in the file after a restart is another.
+func TestFileThatWasCutUnreadIsNotContinued(t *testing.T) {
+	for name, header := range map[string]string{"nothing was read": "", "equal beginnings": strings.Repeat("# the same header\n", 100)} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "a.log")
+			tl, h := start(t, config(path)), newHub(t)
+			write(t, path, header+"never completed")
+			expect(t, tl, h, path, header)
+			behind(t, tl, len("never completed"))
+			must(t, os.Truncate(path, 0))
+			pump(t, tl, h, func() bool { return len(h.miss) == 1 })
+			must(t, tl.Close())
+			write(t, path, header+"a line that is longer than what was never completed\n")
+			tl = start(t, config(path), h.known()...)
+			declares(t, tl, h, path, header+header+"a line that is longer than what was never completed\n", tail.Missing{
+				Source: path, Generation: 1, From: int64(len(header)), To: int64(len(header + "never completed")), Reason: tail.ReasonTruncated,
+			})
+		})
+	}
+}

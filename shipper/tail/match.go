@@ -170,7 +170,7 @@ func (s *source) bindUnread(rest []entry, now time.Time) []entry {
 // generation: there must be enough of it, and more than a header that every file has.
 // Where nothing was acknowledged, the identity's first bytes are all there is.
 func (s *source) telling(g *generation, e entry) bool {
-	if g.number == 0 || (g.guard.Len == 0 && g.read > 0) || max(g.id.HeadLen, g.glimpse.Len, g.guard.Len) < tellingHead {
+	if g.number == 0 || g.unproven() || max(g.id.HeadLen, g.glimpse.Len, g.guard.Len) < tellingHead {
 		return false
 	}
 	return e.path != s.path || g.id.Device != e.st.dev || g.read >= checkBytes
@@ -191,8 +191,11 @@ func (s *source) dropPast(rest []entry, now time.Time) []entry {
 
 func (s *source) isPast(e entry, now time.Time) bool {
 	for i, g := range slices.Backward(s.past) {
+		if g.unproven() {
+			continue
+		}
 		byInode := g.id.sameInode(e.st)
-		if !byInode && (g.guard.Len == 0 || max(g.id.HeadLen, g.glimpse.Len, g.guard.Len) < tellingHead || e.st.size != g.read) {
+		if !byInode && (g.guard.Len == 0 || g.proven < g.read || max(g.id.HeadLen, g.glimpse.Len, g.guard.Len) < tellingHead || e.st.size != g.read) {
 			continue
 		}
 		if e.st.size < g.read || !g.is(e.held) {

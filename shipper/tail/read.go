@@ -226,7 +226,7 @@ func (s *source) giveUp(g *generation, b *Batch, lim Limits, now time.Time) (int
 			s.tailer.log.Warn("bytes are missing", "source", s.path, "generation", g.number, "from", m.From, "to", m.To, "reason", g.reason)
 		}
 		if g.seen > g.read {
-			g.read, g.guard = g.seen, Check{}
+			g.read = g.seen
 		}
 	}
 	g.sought, g.size, g.seen = time.Time{}, g.read, max(g.seen, g.read)

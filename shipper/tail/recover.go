@@ -164,7 +164,7 @@ func (s *source) restore(k Generation, before *generation, now time.Time) {
 	g := &generation{
 		src: s, number: k.Number, unsaid: k.Unopened, id: k.Identity, path: k.Path,
 		read: k.Offset, acked: k.Offset, scanned: k.Offset, size: k.Offset, seen: max(k.Seen, k.Offset),
-		length: k.Length, guard: k.Check, grew: now, reason: ReasonVanished,
+		length: k.Length, guard: k.Check, proven: k.Offset, ackedCheck: k.Check, grew: now, reason: ReasonVanished,
 	}
 	if before != nil {
 		g.attended, g.seen = true, max(g.seen, before.seen)
@@ -183,6 +183,9 @@ func (s *source) restore(k Generation, before *generation, now time.Time) {
 	}
 	if dir := filepath.Dir(k.Path); k.Path != "" && dir != filepath.Dir(s.path) && dir != s.tailer.cfg.HoldDir {
 		s.addStem(k.Path)
+	}
+	if !k.Unopened && k.Length < 0 && g.unproven() {
+		k.Length, g.length = k.Offset, k.Offset // the last that was said of it is that bytes are missing: they ended it
 	}
 	if k.Length >= 0 && k.Offset >= k.Length {
 		g.attended = true // its end is known

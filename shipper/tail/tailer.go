@@ -140,14 +140,14 @@ func (t *Tailer) round(b *Batch, lim Limits, now time.Time) bool {
 // Acked tells that the hub has the batch.
 func (t *Tailer) Acked(b *Batch) {
 	for _, c := range b.Chunks {
-		t.acked(c.Source, c.Generation, c.Offset+c.Length)
+		t.acked(c.Source, c.Generation, c.Offset+c.Length, c.Check)
 	}
 	for _, m := range b.Missing {
-		t.acked(m.Source, m.Generation, max(m.From, m.To))
+		t.acked(m.Source, m.Generation, max(m.From, m.To), Check{})
 	}
 }
 
-func (t *Tailer) acked(path string, number uint64, offset int64) {
+func (t *Tailer) acked(path string, number uint64, offset int64, check Check) {
 	s := t.sources[path]
 	if s == nil {
 		return
@@ -156,7 +156,7 @@ func (t *Tailer) acked(path string, number uint64, offset int64) {
 	if g == nil || offset <= g.acked {
 		return
 	}
-	g.acked = offset
+	g.acked, g.ackedCheck = offset, check
 	g.behind = time.Time{}
 	if g.size > g.acked {
 		g.behind = g.grew
