@@ -22,7 +22,7 @@
 //   - A generation begins with an Open. A batch says nothing else of a source
 //     whose Open it holds but what belongs to that generation or comes after it.
 //   - What was seen and cannot be had any more is declared by a Missing with
-//     its exact range; To -1 says that a file which is gone may have grown while nobody looked.
+//     its exact range; a second one with To -1 says that a file which is gone may have grown while nobody looked.
 //   - Nothing that happens to a file ends the tailer: faults are told in Stats and tried again.
 //
 // # What is not
