@@ -60,7 +60,7 @@ func (t *Tailer) Recover(known []Generation) error {
 }
 
 func (s *source) recover(known []Generation, now time.Time) {
-	before := s.watchedOver(now)
+	before := s.watchedOver(known, now)
 	lost := s.lostUnread(known)
 	held := s.release()
 	slices.SortFunc(known, func(a, b Generation) int { return cmp.Compare(a.Number, b.Number) })
@@ -78,14 +78,21 @@ type incarnation struct {
 	id     Identity
 }
 
-// watchedOver returns the generations that were looked at until now.
-func (s *source) watchedOver(now time.Time) map[incarnation]*generation {
+// watchedOver returns the generations that were looked at until now. What was seen of a file says nothing of a generation that the chain continued from
+// another one that is alike: a cloned machine's.
+func (s *source) watchedOver(known []Generation, now time.Time) map[incarnation]*generation {
 	seen := map[incarnation]*generation{}
 	for _, gens := range [...][]*generation{s.queue, s.late, s.past} {
 		for _, g := range gens {
 			if g.attended || (g.body != nil && now.Sub(g.seenAt) < retry) {
 				seen[incarnation{g.number, g.id}] = g
 			}
+		}
+	}
+	for _, k := range known {
+		at := incarnation{k.Number, k.Identity}
+		if g := seen[at]; g != nil && !g.packed && g.body != nil && !k.Check.holds(g.body, k.Offset) {
+			delete(seen, at)
 		}
 	}
 	return seen
