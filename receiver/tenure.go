@@ -107,8 +107,11 @@ func (t *tenure) owner() bool {
 	return t.records.record.Owner == t.archive.ID() && !t.records.record.Released
 }
 
-// wanted waits until the coordinator wants this archive to own the partition.
+// wanted waits until the coordinator wants this archive to own the partition. It looks at the record, too: a take-over that was given up, perhaps by the process
+// before, may land late, and nobody else may take over from a receiver that lives.
 func (t *tenure) wanted(ctx context.Context) error {
+	tick := time.NewTicker(t.cfg.RetryMax)
+	defer tick.Stop()
 	for {
 		owner, changed := t.wishes.owner(t.number)
 		if owner == t.archive.ID() {
@@ -117,6 +120,10 @@ func (t *tenure) wanted(ctx context.Context) error {
 		t.health.working() // it has nothing to do
 		select {
 		case <-changed:
+		case <-tick.C:
+			if err := t.records.read(ctx); err == nil && t.owner() {
+				return nil
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
