@@ -104,17 +104,30 @@ func (c *chain) extend(ctx context.Context, t wire.Table, head head) (wire.Table
 		t.Fold(head.sequence, head.header)
 		return t, nil
 	}
-	from := t.Sequence
-	linked, err := wire.Follow(ctx, c.stream, c.subject, &t, head.sequence)
+	return c.follow(ctx, t, head.sequence)
+}
+
+// follow reads the headers after the table, or after what an earlier hello came to: however long the chain is, each goes on where the one before ran out
+// of time.
+func (c *chain) follow(ctx context.Context, t wire.Table, head uint64) (wire.Table, error) {
+	key := chainKey{c.name(), c.created, c.host}
+	p, err := c.f.following.begin(key, t, head)
+	if err != nil {
+		return t, err
+	}
+	begun := time.Now()
+	linked, err := wire.Follow(ctx, c.stream, c.subject, &p.table, head)
+	p.linked = p.linked && linked
+	c.f.following.end(key, p, p.table.Sequence > t.Sequence && (err != nil || time.Since(begun) > followKeep))
 	switch {
 	case err != nil:
-		return t, err
-	case t.Sequence != head.sequence:
-		return t, c.broken(head.sequence, t.Sequence)
-	case linked:
-		return t, nil
+		return t, fmt.Errorf("hub has read the chain of %s up to %d of %d, it goes on there when asked again: %w", c.host, p.table.Sequence, head, err)
+	case p.table.Sequence != head:
+		return t, c.broken(head, p.table.Sequence)
+	case p.linked:
+		return p.table, nil
 	}
-	return t, c.unchanged(ctx, from)
+	return p.table, c.unchanged(ctx, p.base)
 }
 
 // overtaken tells a table that was written after the head was read from a stream that ends below what it had: a head that is read after the table cannot be older.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/logdrive/logdrive/cluster/wire"
 )
@@ -29,6 +30,8 @@ type HubConfig struct {
 	Partitions  int          // used when the hub is founded, later starts must not differ; 0: as founded
 	StreamBytes int64        // size limit of a partition's stream in bytes, used when the hub is founded
 	Logger      *slog.Logger // required
+
+	HelloTimeout time.Duration // of one answer to an agent; a chain that is longer than that is read on at the next hello
 }
 
 // DefaultHubConfig is a hub for one machine. StoreDir and Logger are left to the caller.
@@ -38,6 +41,8 @@ func DefaultHubConfig() HubConfig {
 		LeafListen:  "127.0.0.1:7422",
 		Partitions:  defaultPartitions,
 		StreamBytes: defaultStreamBytes,
+
+		HelloTimeout: 10 * time.Second,
 	}
 }
 
@@ -56,6 +61,9 @@ func (c HubConfig) Validate() error {
 	}
 	if c.StreamBytes < minStreamBytes {
 		fault("stream size %d bytes: at least %d are needed", c.StreamBytes, minStreamBytes)
+	}
+	if c.HelloTimeout <= 0 {
+		fault("hello timeout %v: it must be above zero", c.HelloTimeout)
 	}
 	if strings.ContainsAny(c.Name, " \t\n") {
 		fault("name %q holds a space", c.Name)

@@ -5,7 +5,7 @@
 // turns the subject into part.<layout>.<partition>.<host>; the stream of that partition (found.go) checks that
 // the sender knows the host's last sequence, writes the message, syncs it, and answers. The answer goes the same way back. An agent that does
 // not know where its host stands asks hello.<host> (hello.go): the answer is the head of the host's chain (head.go) and the table of what it
-// holds (chain.go), unless another agent ships that host now (links.go). Receivers join the account LOGS from elsewhere with Connect (connect.go), or in
+// holds (chain.go; following.go keeps what was read of a long one), unless another agent ships that host now (links.go). Receivers join the account LOGS from elsewhere with Connect (connect.go), or in
 // process. store.go keeps what makes a hub the same hub after a restart, and repair.go what a kill would leave unreadable.
 //
 // Guarantees: what the hub answered with an acknowledgement is on its disk. A batch is stored once and after the one it expects, or refused. A stream

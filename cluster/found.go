@@ -19,6 +19,8 @@ type foundation struct {
 	bucket  jetstream.Stream   // the stream below the key-value bucket, read through its leader
 	streams []jetstream.Stream // by partition
 	created []time.Time        // of each stream
+
+	following *following // chains that hello is reading
 }
 
 // make makes the bucket and the streams of a new hub, and writes down the layout for receivers.

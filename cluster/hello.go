@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	helloWorkers = 8                // answers in the making at once; each may hold a batch and a table in memory
-	helloTimeout = 10 * time.Second // of one answer
-	maxBatch     = 8 << 20          // raw bytes: the largest wish
+	helloWorkers = 8       // answers in the making at once; each may hold a batch and a table in memory
+	maxBatch     = 8 << 20 // raw bytes: the largest wish
 	minBatch     = 64 << 10
 	settle       = 2 * time.Second // after its start a hub gives agents this long to link again before it takes a strange one for a host
 	batchShare   = 16              // batches that must fit into a stream, so that a small one is not full with the heads of few hosts
@@ -27,6 +26,7 @@ const (
 // hello is the service that tells agents where the chain of their host stands.
 type hello struct {
 	f       *foundation
+	timeout time.Duration // of one answer
 	links   *links
 	since   time.Time // start of the service
 	log     *slog.Logger
@@ -36,8 +36,8 @@ type hello struct {
 }
 
 // newHello registers the service. Requests are taken up only by run; until then, and while all workers are busy, they wait in the subscription.
-func newHello(nc *nats.Conn, s *server.Server, f *foundation, log *slog.Logger) (*hello, error) {
-	h := &hello{f: f, links: &links{server: s}, since: time.Now(), log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
+func newHello(nc *nats.Conn, s *server.Server, f *foundation, timeout time.Duration, log *slog.Logger) (*hello, error) {
+	h := &hello{f: f, timeout: timeout, links: &links{server: s}, since: time.Now(), log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
 	svc, err := micro.AddService(nc, micro.Config{Name: "logdrive-hello", Version: "1.0.0", Description: "tells agents where the chain of their host stands"})
 	if err != nil {
 		return nil, fmt.Errorf("add hello service: %w", err)
@@ -86,7 +86,7 @@ func (h *hello) work() {
 
 // respond answers one request, or answers with an error that makes the agent ask again.
 func (h *hello) respond(r micro.Request) {
-	ctx, cancel := context.WithTimeout(context.Background(), helloTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
 	defer cancel()
 	data, err := h.answer(ctx, r.Subject(), r.Data())
 	if err == nil {
@@ -95,7 +95,11 @@ func (h *hello) respond(r micro.Request) {
 	if err == nil {
 		return
 	}
-	h.log.Warn("hello is not answered", "subject", r.Subject(), "err", err)
+	if errors.Is(err, errFollowing) {
+		h.log.Debug("hello is not answered yet", "subject", r.Subject(), "err", err)
+	} else {
+		h.log.Warn("hello is not answered", "subject", r.Subject(), "err", err)
+	}
 	if err := r.Error("500", err.Error(), nil); err != nil {
 		h.log.Warn("hello is not answered at all", "subject", r.Subject(), "err", err)
 	}

@@ -158,7 +158,7 @@ func (h *Hub) serve(ctx context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return err
 	}
-	svc, err := newHello(nc, h.server, f, h.log)
+	svc, err := newHello(nc, h.server, f, h.cfg.HelloTimeout, h.log)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (h *Hub) found(ctx context.Context, nc *nats.Conn) (*foundation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	f := &foundation{layout: h.layout, js: js}
+	f := &foundation{layout: h.layout, js: js, following: newFollowing()}
 	if h.founding {
 		h.log.Info("founding hub", "hub", h.layout.Hub, "partitions", h.layout.Partitions, "stream_bytes", h.layout.StreamBytes)
 		if err := f.make(ctx); err != nil {

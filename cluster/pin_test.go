@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/logdrive/logdrive/cluster"
 	"github.com/logdrive/logdrive/cluster/clustertest"
 	"github.com/logdrive/logdrive/cluster/wire"
 )
@@ -30,6 +31,11 @@ func newStand(t *testing.T) *stand {
 	t.Helper()
 	cfg := clustertest.Config()
 	cfg.Partitions, cfg.StreamBytes = 1, 4<<20
+	return standOn(t, cfg)
+}
+
+func standOn(t *testing.T, cfg cluster.HubConfig) *stand {
+	t.Helper()
 	s := &stand{hub: clustertest.Start(t, cfg)}
 	s.agent = clustertest.StartLeaf(t, s.hub, "web1", "a", s.hub.Addresses().Leaf).Client(t)
 	var err error

@@ -36,7 +36,8 @@ func (t *Table) Fold(sequence uint64, h map[string][]string) {
 }
 
 // Follow folds into the table every message of the subject after t.Sequence and at or below until, reading headers only. It says whether each of them
-// named the one before it. If not, a purge ran meanwhile, the store lost a message, or one was sent that is no agent's: the caller must tell which.
+// named the one before it. If not, a purge ran meanwhile, the store lost a message, or one was sent that is no agent's: the caller must tell which. After an error
+// the table holds what came before it, linked as Follow says, and can be followed on from there.
 func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Table, until uint64) (linked bool, err error) {
 	linked = true
 	if t.Sequence >= until {
@@ -52,7 +53,7 @@ func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Tab
 		InactiveThreshold: chainLinger,
 	})
 	if err != nil {
-		return false, fmt.Errorf("read headers of %s: %w", subject, err)
+		return linked, fmt.Errorf("read headers of %s: %w", subject, err)
 	}
 	defer func() {
 		// Left behind, it ends by itself.
@@ -62,18 +63,19 @@ func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Tab
 	for pending := int(consumer.CachedInfo().NumPending); pending > 0 && t.Sequence < until; {
 		batch, err := consumer.Fetch(min(pending, chainFetch), jetstream.FetchMaxWait(5*time.Second))
 		if err != nil {
-			return false, fmt.Errorf("read headers of %s: %w", subject, err)
+			return linked, fmt.Errorf("read headers of %s: %w", subject, err)
 		}
 		n, all, last, err := t.foldAll(batch, got, until)
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return false, fmt.Errorf("read headers of %s: %w", subject, err)
-		}
 		linked = linked && all
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return linked, fmt.Errorf("read headers of %s: %w", subject, err)
+		}
 		if last {
 			break // what is beyond was fetched, and will not come again
 		}
 		if n == 0 { // what was counted is purged, or did not arrive
-			return false, arrived(ctx, consumer, subject, got)
+			err := arrived(ctx, consumer, subject, got)
+			return linked && err != nil, err
 		}
 		pending, got = pending-n, got+uint64(n)
 	}
@@ -101,11 +103,11 @@ func (t *Table) foldAll(batch jetstream.MessageBatch, got, until uint64) (n int,
 	for msg := range batch.Messages() {
 		meta, err := msg.Metadata()
 		if err != nil {
-			return n, false, false, err
+			return n, linked, false, err
 		}
 		n++
 		if meta.Sequence.Consumer != got+uint64(n) {
-			return n, false, false, errLost
+			return n, linked, false, errLost
 		}
 		sequence := meta.Sequence.Stream
 		if sequence > until {
