@@ -30,7 +30,11 @@ func (t *Tailer) Forget(b *Batch, lim Limits, most int) (more bool) {
 		if more = len(gone) == most || b.headers+forgetHeader(s.path) > lim.HeaderBytes; more {
 			break
 		}
-		if !s.isNowhere(now) {
+		nowhere, later := s.isNowhere(now)
+		if more = later; later {
+			break // its directory is not to be read again already
+		}
+		if !nowhere {
 			s.finishedAt = time.Time{}
 			continue
 		}
@@ -80,17 +84,17 @@ func (s *source) isFinished(elsewhere map[inode]bool) bool {
 }
 
 // isNowhere looks whether the source's file is gone: no path where it stood, no name that rotation gives, no link on it. A file system that is not
-// mounted now has not lost its files.
-func (s *source) isNowhere(now time.Time) bool {
+// mounted now has not lost its files. later: it can only be told later.
+func (s *source) isNowhere(now time.Time) (is, later bool) {
 	if h := s.tailer.holder; h != nil && len(h.links[sourceKey(s.path)]) > 0 {
-		return false
+		return false, false
 	}
 	if _, err := statPath(s.path); !isGone(err) {
-		return false
+		return false, false
 	}
 	s.since = now
 	found, state, err := s.entries()
-	return err == nil && state != notYet && len(found) == 0 && s.isMounted()
+	return err == nil && len(found) == 0 && s.isMounted(), err == nil && state == notYet
 }
 
 // isMounted reports whether the file system of the newest generation is there, where the source stood: what is left of the way leads onto it.

@@ -214,3 +214,26 @@ func TestSourcesArePutOffWhileThereIsNoRoom(t *testing.T) {
 		t.Errorf("got %q; %+v", got, tl.Stats())
 	}
 }
+
+// After a restart a lost log is sought by its file number, which a new log in the same directory may have been given: it is no generation of the lost one.
+func TestNumberOfALostFileGivenToAnotherLog(t *testing.T) {
+	dir := t.TempDir()
+	lost, other := filepath.Join(dir, "lost.log"), filepath.Join(dir, "other.log")
+	write(t, other, "one\n")
+	probe := start(t, quick(other))
+	var id tail.Identity
+	ship(t, probe, limits, func(b *tail.Batch) bool {
+		if len(b.Opens) > 0 {
+			id = b.Opens[0].Identity
+		}
+		return len(b.Opens) > 0
+	})
+	id.Birth--
+	tl := start(t, quick(lost), tail.Generation{Source: lost, Number: 1, Identity: id, Offset: 9, Length: -1, Seen: 9, Check: tail.Check{Len: 9, Sum: 1}})
+	ship(t, tl, limits, func(b *tail.Batch) bool {
+		if len(b.Opens) > 0 {
+			t.Errorf("opened %+v", b.Opens)
+		}
+		return len(b.Forgets) > 0
+	})
+}

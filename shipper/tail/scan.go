@@ -3,6 +3,7 @@ package tail
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -149,12 +150,14 @@ func (s *source) joinHeld(found []entry) []entry {
 }
 
 // related reports whether the entry belongs to the source, by its name or
-// because it was held for it.
+// because it was held for it. One that was opened only because a lost file had its number may be
+// anybody's: numbers are used again at once.
 func (s *source) related(e entry) bool {
-	ok := e.held != nil || (s.tailer.holder != nil && filepath.Dir(e.path) == s.tailer.cfg.HoldDir)
+	_, opened := s.tailer.loose[e.held]
+	ok := e.held != nil && !opened || (s.tailer.holder != nil && filepath.Dir(e.path) == s.tailer.cfg.HoldDir)
 	s.around(func(dir, base string) error {
 		d, name := filepath.Split(e.path)
-		ok = ok || (d == dir && (name == base || isSibling(name, base)))
+		ok = ok || (d == dir && (name == base || isSibling(name, base) || opened && strings.HasPrefix(name, base)))
 		return nil
 	})
 	return ok
