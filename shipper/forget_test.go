@@ -152,7 +152,8 @@ func TestForgottenSourcesAndStateFromABackup(t *testing.T) {
 	a.once(t)
 	got := content(t, hub)
 	if again := got["job-3.log#2"]; !bytes.Equal(again, lines(1000, 1001)) || !bytes.Equal(got["new.log#1"], lines(0, 7)) || len(got) != 202 {
-		t.Errorf("job-3.log came back as %q; %d generations", again, len(got))
+		maps.DeleteFunc(got, func(key string, _ []byte) bool { return strings.HasSuffix(key, "#1") })
+		t.Errorf("job-3.log came back as %q; beside the first generations there are %q", again, got)
 	}
 }
 
