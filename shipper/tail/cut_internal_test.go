@@ -100,3 +100,45 @@ func TestSwitchAfterReadingsAgreedKeepsTheOrder(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// A log that was empty when its directory was read may have been filled, copied and cut by the time it is seen to hold something: the copy comes before that.
+func TestCopyMadeBetweenTwoLooksKeepsTheOrder(t *testing.T) {
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "a.log")
+	second := "two, which is long enough to be told from another by what stands in it\n"
+	ok(os.WriteFile(path, []byte("one\n"), 0o644))
+	cfg := DefaultConfig()
+	cfg.Paths = []string{path}
+	tl, err := New(cfg)
+	ok(err)
+	defer tl.Close()
+	ok(tl.Recover(nil))
+	tl.notify.close() // an event may be late
+	tl.notify = nil
+	s, got := tl.sources[path], ""
+	until := func(is func() bool) {
+		var b Batch
+		for deadline := time.Now().Add(20 * time.Second); !is(); <-tl.Wake() {
+			ok(tl.Fill(&b, Limits{Bytes: 1 << 20, HeaderBytes: 48 << 10}))
+			got += string(b.Data)
+			b.Reset()
+			if time.Now().After(deadline) {
+				t.Fatalf("got %q", got)
+			}
+		}
+	}
+	until(func() bool { return got == "one\n" })
+	ok(os.Truncate(path, 0))
+	until(func() bool { return s.newest().cut && !s.scan && !s.seeks() })
+	ok(os.WriteFile(path+"-20260101-2", []byte(second), 0o644))
+	ok(os.WriteFile(path, []byte("three\n"), 0o644))
+	until(func() bool { return len(got) >= len("one\n"+second+"three\n") })
+	if want := "one\n" + second + "three\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -45,6 +45,7 @@ type generation struct {
 	scanned     int64 // no newline in [read, scanned)
 
 	grew   time.Time // when the size last changed
+	filled time.Time // when it was first seen to hold something; zero: when it was found
 	seenAt time.Time // when it was last looked at
 	behind time.Time // since when there are bytes that are not acknowledged
 	sought time.Time // since when its body is sought; zero: it is not
@@ -60,6 +61,9 @@ type generation struct {
 func (g *generation) look(st stat, now time.Time) {
 	if st.size != g.size || st.mtime != g.mtime {
 		g.grew = now
+	}
+	if g.size == 0 && st.size > 0 && g.filled.IsZero() {
+		g.filled = time.Now()
 	}
 	g.size, g.mtime, g.seenAt = st.size, st.mtime, now
 	if g.body != nil {

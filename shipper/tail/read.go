@@ -32,6 +32,12 @@ func (s *source) fill(b *Batch, lim Limits, now time.Time) int {
 		if g.body == nil {
 			return 0
 		}
+		if g.number == 0 && g.filled.After(s.scanned) {
+			if s.scanAgain(now); s.scan {
+				return 0
+			}
+			continue
+		}
 		if g != s.newest() {
 			s.lookHeld(g, now)
 			if g != s.current() || !g.sought.IsZero() {
@@ -57,6 +63,15 @@ func (s *source) fill(b *Batch, lim Limits, now time.Time) int {
 		}
 		s.finish(g, len(s.queue) > 1 || !s.tailer.cfg.Once)
 	}
+}
+
+// scanAgain reads the directory before the first byte of a file that was empty when that was read last: it may have been filled before, copied
+// and cut, and the copy comes first.
+func (s *source) scanAgain(now time.Time) {
+	if !s.scan {
+		s.wantScan()
+	}
+	s.scanSiblings(now)
 }
 
 // ended reports whether nothing more is awaited of the generation that is read to

@@ -273,6 +273,7 @@ func (s *source) newGeneration(e entry, now time.Time) *generation {
 	g := &generation{src: s, inode: e.st.inode(), path: e.path, packed: e.packed, length: -1}
 	g.attach(e.held)
 	g.found(e.st, now)
+	g.filled = time.Time{}
 	g.sees(e.st.size)
 	return g
 }

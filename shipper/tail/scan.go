@@ -39,7 +39,7 @@ func (s *source) scanSiblings(now time.Time) {
 		if s.blind = err != nil; s.blind {
 			s.setFault(err)
 			s.rescan = now.Add(retry)
-			s.scan = false
+			s.scan, s.scanned = false, s.since
 			s.reconcile(s.joinHeld(nil), now)
 			return
 		}
@@ -47,7 +47,7 @@ func (s *source) scanSiblings(now time.Time) {
 			return
 		}
 		if state == unchanged || (last != nil && slices.EqualFunc(last, found, sameEntry)) {
-			s.scan = false
+			s.scan, s.scanned = false, s.since
 			s.reconcile(found, now)
 			return
 		}

@@ -43,6 +43,7 @@ type source struct {
 	blind   bool      // the directory could not be read
 	scan    bool      // the directory is to be read
 	since   time.Time // by a reading that began after this
+	scanned time.Time // the directory was read after this
 	rescan  time.Time // when to try again after something could not be read
 	busy    bool      // looked at on every tick
 	waiting bool      // to be opened when there is room
