@@ -60,7 +60,7 @@ func (s *session) run(ctx context.Context) error {
 	membership, leave := context.WithCancel(context.WithoutCancel(ctx))
 	defer leave()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.membership.run(membership) })
+	group.Go(func() error { return s.stay(membership) })
 	group.Go(func() error { return s.roster.run(ctx) })
 	group.Go(func() error { return s.wishes.run(ctx) })
 	group.Go(func() error { return s.campaign(ctx) })
@@ -70,6 +70,16 @@ func (s *session) run(ctx context.Context) error {
 		return s.ownAll(ctx)
 	})
 	return group.Wait()
+}
+
+// stay keeps this process a member until ctx ends. A hub that is out of reach then keeps nobody from ending: the others see that it is gone when its lease ends.
+func (s *session) stay(ctx context.Context) error {
+	err := s.membership.run(ctx)
+	if err == nil || errors.Is(err, ErrTwin) {
+		return err
+	}
+	s.cfg.Logger.Warn("cannot leave the members; they wait for the end of the lease", "err", err)
+	return nil
 }
 
 // campaign stands for coordinator until ctx ends.
