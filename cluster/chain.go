@@ -41,7 +41,7 @@ type state struct {
 	head     uint64     // sequence of the last batch; 0: none
 	archived uint64     // as of which the table was written
 	table    wire.Table // up to head; empty when the asker knows it
-	writer   string     // of the last batch, as far as known
+	writer   string     // of the last batch, as far as known; where the layout was changed since, of the last one before
 }
 
 // read brings the host's table up to the head. With after at the head, there is nothing to tell but that.
@@ -72,6 +72,9 @@ func (c *chain) once(ctx context.Context, after uint64) (state, error) {
 		return st, nil
 	}
 	st.table, err = c.extend(ctx, table, head)
+	if head.sequence == 0 {
+		st.writer = st.table.Writer
+	}
 	return st, err
 }
 

@@ -15,9 +15,9 @@ import (
 // Defaults and limits of a hub's layout.
 const (
 	defaultPartitions  = 8
-	maxPartitions      = 1024
 	defaultStreamBytes = 1 << 30
 	minStreamBytes     = 1 << 20
+	maxStreamBytes     = 1 << 50 // so that sums of many do not overflow
 )
 
 // HubConfig describes a hub node.
@@ -27,7 +27,7 @@ type HubConfig struct {
 	Listen      string       // host:port for receivers; port 0: the system chooses
 	LeafListen  string       // host:port for agents' leaves; port 0: the system chooses
 	Secret      string       // what receivers and agents must know; "": the one in <store>/secret, made at the first start
-	Partitions  int          // used when the hub is founded, later starts must not differ; 0: as founded
+	Partitions  int          // used when the hub is founded; 0: 8
 	StreamBytes int64        // size limit of a partition's stream in bytes, used when the hub is founded
 	Logger      *slog.Logger // required
 
@@ -56,11 +56,11 @@ func (c HubConfig) Validate() error {
 	if c.Logger == nil {
 		fault("logger is not set")
 	}
-	if c.Partitions < 0 || c.Partitions > maxPartitions {
-		fault("%d partitions: 1 to %d are possible", c.Partitions, maxPartitions)
+	if c.Partitions < 0 || c.Partitions > wire.MaxPartitions {
+		fault("%d partitions: 1 to %d are possible", c.Partitions, wire.MaxPartitions)
 	}
-	if c.StreamBytes < minStreamBytes {
-		fault("stream size %d bytes: at least %d are needed", c.StreamBytes, minStreamBytes)
+	if c.StreamBytes < minStreamBytes || c.StreamBytes > maxStreamBytes {
+		fault("stream size %d bytes: %d to %d are possible", c.StreamBytes, int64(minStreamBytes), int64(maxStreamBytes))
 	}
 	if c.HelloTimeout <= 0 {
 		fault("hello timeout %v: it must be above zero", c.HelloTimeout)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,6 +22,10 @@ type foundation struct {
 	created []time.Time        // of each stream
 
 	following *following // chains that hello is reading
+}
+
+func newFoundation(l wire.Layout, js jetstream.JetStream) *foundation {
+	return &foundation{layout: l, js: js, following: newFollowing()}
 }
 
 // make makes the bucket and the streams of a new hub, and writes down the layout for receivers.
@@ -45,13 +50,13 @@ func (f *foundation) make(ctx context.Context) error {
 	return nil
 }
 
-// open finds the bucket, the layout in it, and every stream. What is missing from a founded hub is a loss that only an operator may
+// open finds the bucket, the layout in it, which may be a later one, and every stream. What is missing from a founded hub is a loss that only an operator may
 // accept: made anew, a stream would count from 1 again, below every floor and expectation that exists.
 func (f *foundation) open(ctx context.Context) (err error) {
 	if f.bucket, err = f.stream(ctx, bucketConfig().Name); err != nil {
 		return err
 	}
-	if err := f.checkLayout(ctx); err != nil {
+	if err := f.readLayout(ctx); err != nil {
 		return err
 	}
 	for p := range f.layout.Partitions {
@@ -68,8 +73,8 @@ func (f *foundation) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// checkLayout proves that the store's layout and its streams are of one hub.
-func (f *foundation) checkLayout(ctx context.Context) error {
+// readLayout proves that the store's layout and its streams are of one hub, and takes over a layout that came later.
+func (f *foundation) readLayout(ctx context.Context) error {
 	msg, err := f.bucket.GetLastMsgForSubject(ctx, keySubject(wire.LayoutKey))
 	if err != nil {
 		return fmt.Errorf("read layout from bucket %s: %w", wire.Bucket, err)
@@ -77,6 +82,9 @@ func (f *foundation) checkLayout(ctx context.Context) error {
 	var l wire.Layout
 	if err := json.Unmarshal(msg.Data, &l); err != nil {
 		return fmt.Errorf("read layout from bucket %s: %w", wire.Bucket, err)
+	}
+	if l.Hub == f.layout.Hub && l.Number > f.layout.Number {
+		f.layout = l
 	}
 	if l != f.layout {
 		return fmt.Errorf("layout in bucket %s is %+v, %s of the hub store says %+v: they belong to different hubs", wire.Bucket, l, layoutFile, f.layout)
@@ -108,6 +116,40 @@ func (f *foundation) shape(ctx context.Context, stream jetstream.Stream) (jetstr
 		return nil, fmt.Errorf("shape stream %s: %w", cfg.Name, err)
 	}
 	return shaped, nil
+}
+
+// hosts lists those of a partition: whoever has a batch there, which is never purged to the last one (rule H1), and whoever has a table, for a host that
+// has sent nothing since the layout was made has that alone. What no agent has sent, no chain goes on from.
+func (f *foundation) hosts(ctx context.Context, p int) (map[string]bool, error) {
+	batches, err := subjects(ctx, f.streams[p], wire.PartSubjects(f.layout.Number, p))
+	if err != nil {
+		return nil, err
+	}
+	tables, err := subjects(ctx, f.bucket, keySubject(wire.TableKeys(f.layout.Stream(p))))
+	if err != nil {
+		return nil, err
+	}
+	hosts := map[string]bool{}
+	for subject := range batches {
+		if host, err := wire.HostOfPart(subject); err == nil && wire.Partition(host, f.layout.Partitions) == p {
+			hosts[host] = true
+		}
+	}
+	for subject := range tables {
+		if host, err := wire.HostOfTable(strings.TrimPrefix(subject, keySubject(""))); err == nil {
+			hosts[host] = true
+		}
+	}
+	return hosts, nil
+}
+
+// subjects counts the messages of a stream by subject.
+func subjects(ctx context.Context, stream jetstream.Stream, filter string) (map[string]uint64, error) {
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, fmt.Errorf("list %s of stream %s: %w", filter, stream.CachedInfo().Config.Name, err)
+	}
+	return info.State.Subjects, nil
 }
 
 // partition is the stream of a host, and when it was made.

@@ -196,7 +196,6 @@ func TestHubRefusesToStart(t *testing.T) {
 		spoil func(t *testing.T, cfg *cluster.HubConfig, layout wire.Layout)
 		want  string
 	}{
-		"another number of partitions": {func(_ *testing.T, cfg *cluster.HubConfig, _ wire.Layout) { cfg.Partitions = 3 }, "was founded with 2 partitions, 3 are asked for"},
 		"a stream is lost": {func(t *testing.T, cfg *cluster.HubConfig, l wire.Layout) {
 			remove(t, cfg.StoreDir, "jetstream/LOGS/streams/"+l.Stream(1))
 		}, "is gone from a founded hub"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -25,7 +26,7 @@ const (
 
 // hello is the service that tells agents where the chain of their host stands.
 type hello struct {
-	f       *foundation
+	ground  atomic.Pointer[ground]
 	timeout time.Duration // of one answer
 	links   *links
 	since   time.Time // start of the service
@@ -35,9 +36,27 @@ type hello struct {
 	stopped chan struct{} // closed when no worker takes requests any more
 }
 
+// ground is what the service answers from.
+type ground struct {
+	f   *foundation
+	why error // there are no answers now, and why; nil: there are
+}
+
+// errAway is wrapped by the reason why hello is not answered while the layout is being changed.
+var errAway = errors.New("ask again")
+
+// stand makes the service answer from a foundation. An answer from the one before may still be on its way: what is published upon it is refused.
+func (h *hello) stand(f *foundation) { h.ground.Store(&ground{f: f}) }
+
+// pause makes the service answer nothing but why.
+func (h *hello) pause(why string) {
+	h.ground.Store(&ground{f: h.ground.Load().f, why: fmt.Errorf("%s: %w", why, errAway)})
+}
+
 // newHello registers the service. Requests are taken up only by run; until then, and while all workers are busy, they wait in the subscription.
 func newHello(nc *nats.Conn, s *server.Server, f *foundation, timeout time.Duration, log *slog.Logger) (*hello, error) {
-	h := &hello{f: f, timeout: timeout, links: &links{server: s}, since: time.Now(), log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
+	h := &hello{timeout: timeout, links: &links{server: s}, since: time.Now(), log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
+	h.stand(f)
 	svc, err := micro.AddService(nc, micro.Config{Name: "logdrive-hello", Version: "1.0.0", Description: "tells agents where the chain of their host stands"})
 	if err != nil {
 		return nil, fmt.Errorf("add hello service: %w", err)
@@ -95,11 +114,11 @@ func (h *hello) respond(r micro.Request) {
 	if err == nil {
 		return
 	}
-	if errors.Is(err, errFollowing) {
-		h.log.Debug("hello is not answered yet", "subject", r.Subject(), "err", err)
-	} else {
-		h.log.Warn("hello is not answered", "subject", r.Subject(), "err", err)
+	level := slog.LevelWarn
+	if errors.Is(err, errFollowing) || errors.Is(err, errAway) { // of the latter the log has told once, and a fleet asks all the time
+		level = slog.LevelDebug
 	}
+	h.log.Log(ctx, level, "hello is not answered", "subject", r.Subject(), "err", err)
 	if err := r.Error("500", err.Error(), nil); err != nil {
 		h.log.Warn("hello is not answered at all", "subject", r.Subject(), "err", err)
 	}
@@ -127,7 +146,11 @@ func (h *hello) welcome(ctx context.Context, subject string, data []byte) (*wire
 	if asked.Version != wire.Version {
 		return refuse(w, "agent speaks protocol version %d, hub speaks %d: %s", asked.Version, wire.Version, whoIsOld(asked.Version)), nil
 	}
-	c := h.f.chain(host)
+	at := h.ground.Load()
+	if at.why != nil {
+		return nil, at.why
+	}
+	c := at.f.chain(host)
 	st, err := c.read(ctx, asked.After)
 	if errors.Is(err, errWentBack) {
 		return refuse(w, "%v; restore the hub's store, or found a new hub", err), nil
@@ -149,7 +172,7 @@ func (h *hello) welcome(ctx context.Context, subject string, data []byte) (*wire
 func (h *hello) fill(w *wire.Welcome, c *chain, st state, after uint64) {
 	w.Stream, w.Created = c.name(), c.created
 	w.Head, w.Archived = st.head, st.archived
-	w.MaxBatch = batchWish(h.f.layout.StreamBytes)
+	w.MaxBatch = batchWish(c.f.layout.StreamBytes)
 	if after != st.head || st.head == 0 {
 		w.Table = &st.table
 	}

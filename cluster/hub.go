@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -31,8 +32,8 @@ type Hub struct {
 	cfg      HubConfig
 	log      *slog.Logger
 	store    *store
-	layout   wire.Layout
-	founding bool // the layout's streams are still to be made
+	layout   atomic.Pointer[wire.Layout] // of the store
+	founding bool                        // the layout's streams are still to be made
 	server   *server.Server
 	addrs    Addresses
 	ready    chan struct{}
@@ -62,28 +63,29 @@ func (h *Hub) prepare() (err error) {
 	if wish.Partitions == 0 {
 		wish.Partitions = defaultPartitions
 	}
-	if h.layout, h.founding, err = h.store.layout(wish); err != nil {
+	l, founding, err := h.store.layout(wish)
+	if err != nil {
 		return err
 	}
-	if p := h.cfg.Partitions; p != 0 && p != h.layout.Partitions {
-		return fmt.Errorf("hub store %s was founded with %d partitions, %d are asked for: the number cannot be changed yet; start it with %d",
-			h.cfg.StoreDir, h.layout.Partitions, p, h.layout.Partitions)
+	h.layout.Store(&l)
+	h.founding = founding
+	// No error: they are what the hub was founded with, and a hub whose layout was changed since must start again after a crash.
+	if p := h.cfg.Partitions; p != 0 && p != l.Partitions || h.cfg.StreamBytes != l.StreamBytes {
+		h.log.Warn("partitions and stream size stay as they are; logdrive hub partitions changes them", "partitions", l.Partitions,
+			"asked", p, "stream_bytes", l.StreamBytes, "asked_bytes", h.cfg.StreamBytes)
 	}
-	if h.cfg.StreamBytes != h.layout.StreamBytes {
-		h.log.Warn("stream size stays as founded", "founded", h.layout.StreamBytes, "asked", h.cfg.StreamBytes)
-	}
-	h.checkDisk()
-	return repairStreams(h.cfg.StoreDir, h.layout, h.log)
+	h.checkDisk(l)
+	return repairStreams(h.cfg.StoreDir, l, h.log)
 }
 
 // checkDisk warns when the streams may outgrow the disk: agents wait when a stream is full, but a full disk stops the whole hub.
-func (h *Hub) checkDisk() {
+func (h *Hub) checkDisk(layouts ...wire.Layout) {
 	free, err := freeBytes(h.cfg.StoreDir)
 	if err != nil {
 		h.log.Warn("free space of the hub store is unknown", "err", err)
 		return
 	}
-	if need := int64(h.layout.Partitions) * h.layout.StreamBytes; free < need {
+	if need := streamBytes(layouts...); free < need {
 		h.log.Warn("hub store may outgrow its disk", "dir", h.cfg.StoreDir, "free_bytes", free, "streams_may_hold_bytes", need)
 	}
 }
@@ -116,7 +118,8 @@ func (h *Hub) Run(ctx context.Context) error {
 
 // start brings up the server up to its listeners and JetStream.
 func (h *Hub) start(ctx context.Context, cancel context.CancelCauseFunc) (*server.Server, error) {
-	opts, err := hubOptions(h.cfg, h.layout)
+	layout := *h.layout.Load()
+	opts, err := hubOptions(h.cfg, layout)
 	if err != nil {
 		return nil, err
 	}
@@ -124,9 +127,10 @@ func (h *Hub) start(ctx context.Context, cancel context.CancelCauseFunc) (*serve
 	if err != nil {
 		return nil, fmt.Errorf("start hub: %w", err)
 	}
-	// The streams of a founded hub are there before its listeners: the first batch that comes shall find its way.
+	// The streams of a founded hub are there before its listeners: the first batch that comes shall find its way. If the layout was changed and the store does
+	// not know, it comes to a stream that is sealed or gone, and is not stored.
 	if !h.founding {
-		if err := h.mapSubjects(s); err != nil {
+		if err := h.mapSubjects(s, layout); err != nil {
 			return nil, err
 		}
 	}
@@ -141,10 +145,10 @@ func (h *Hub) start(ctx context.Context, cancel context.CancelCauseFunc) (*serve
 }
 
 // mapSubjects leads batches into the partitions.
-func (h *Hub) mapSubjects(s *server.Server) error {
+func (h *Hub) mapSubjects(s *server.Server, l wire.Layout) error {
 	account, err := s.LookupAccount(accountLogs)
 	if err == nil {
-		err = account.AddMapping(wire.LogSubjects, wire.Mapping(h.layout.Number, h.layout.Partitions))
+		err = account.AddMapping(wire.LogSubjects, wire.Mapping(l.Number, l.Partitions))
 	}
 	if err != nil {
 		return fmt.Errorf("map %s: %w", wire.LogSubjects, err)
@@ -162,11 +166,19 @@ func (h *Hub) serve(ctx context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return err
 	}
+	keys, err := openLayoutKeys(ctx, f.js)
+	if err != nil {
+		return err
+	}
+	follower := &follower{hub: h, keys: keys, hello: svc, f: f, log: h.log}
+	driver := &driver{js: f.js, keys: keys, log: h.log}
 	close(h.ready)
-	h.log.Info("hub is ready", "name", h.cfg.Name, "hub", h.layout.Hub, "partitions", h.layout.Partitions, "client", h.addrs.Client, "leaf", h.addrs.Leaf)
+	h.log.Info("hub is ready", "name", h.cfg.Name, "hub", f.layout.Hub, "layout", f.layout.Number, "partitions", f.layout.Partitions, "client", h.addrs.Client, "leaf", h.addrs.Leaf)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return svc.run(ctx) })
 	group.Go(func() error { return h.watch(ctx) })
+	group.Go(func() error { return follower.run(ctx) })
+	group.Go(func() error { return driver.run(ctx) })
 	return group.Wait()
 }
 
@@ -176,9 +188,10 @@ func (h *Hub) found(ctx context.Context, nc *nats.Conn) (*foundation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	f := &foundation{layout: h.layout, js: js, following: newFollowing()}
+	layout := *h.layout.Load()
+	f := newFoundation(layout, js)
 	if h.founding {
-		h.log.Info("founding hub", "hub", h.layout.Hub, "partitions", h.layout.Partitions, "stream_bytes", h.layout.StreamBytes)
+		h.log.Info("founding hub", "hub", layout.Hub, "partitions", layout.Partitions, "stream_bytes", layout.StreamBytes)
 		if err := f.make(ctx); err != nil {
 			return nil, err
 		}
@@ -186,11 +199,21 @@ func (h *Hub) found(ctx context.Context, nc *nats.Conn) (*foundation, error) {
 			return nil, err
 		}
 		// Not before: what an interrupted founding has made is thrown away.
-		if err := h.mapSubjects(h.server); err != nil {
+		if err := h.mapSubjects(h.server, layout); err != nil {
 			return nil, err
 		}
 	}
-	return f, f.open(ctx)
+	if err := f.open(ctx); err != nil {
+		return nil, err
+	}
+	if f.layout == layout {
+		return f, nil
+	}
+	// The hub was killed when the bucket had the new layout, and the store had not.
+	if err := h.adopt(f.layout); err != nil {
+		return nil, err
+	}
+	return f, h.mapSubjects(h.server, f.layout)
 }
 
 // watch ends the hub when a stream cannot be written any more: after one failed write the server answers nobody until it is started anew.
@@ -218,7 +241,7 @@ func (h *Hub) watch(ctx context.Context) error {
 // health asks the server about its JetStream and the layout's streams. Others in the account, such as a bucket whose making was cut
 // short by a kill, are no reason to end.
 func (h *Hub) health() error {
-	ours := streamNames(h.layout)
+	ours := streamNames(*h.layout.Load())
 	for _, fault := range h.server.Healthz(&server.HealthzOptions{Account: accountLogs, Details: true}).Errors {
 		if fault.Stream == "" || slices.Contains(ours, fault.Stream) {
 			return errors.New(fault.Error)

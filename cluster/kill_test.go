@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +25,9 @@ import (
 
 // childStore names the store of the hub that this test binary runs instead of tests.
 const childStore = "LOGDRIVE_TEST_HUB_STORE"
+
+// childStop names the step of a change of the layout after which that hub kills itself.
+const childStop = "LOGDRIVE_TEST_HUB_STOP"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childStore); dir != "" {
@@ -40,6 +44,11 @@ type child struct {
 }
 
 func runChild(dir string) {
+	cluster.SetStop(func(step string) {
+		if step == os.Getenv(childStop) {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+	})
 	cfg := clustertest.Config()
 	cfg.StoreDir, cfg.Logger, cfg.Partitions = dir, slog.New(slog.DiscardHandler), 1
 	hub, err := cluster.NewHub(cfg)
@@ -55,10 +64,10 @@ func runChild(dir string) {
 }
 
 // startChild runs a hub in a process of its own, to be killed.
-func startChild(t *testing.T, dir string) (*exec.Cmd, io.Reader) {
+func startChild(t *testing.T, dir string, env ...string) (*exec.Cmd, io.Reader) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childStore+"="+dir)
+	cmd.Env = append(append(os.Environ(), childStore+"="+dir), env...)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err == nil {

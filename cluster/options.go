@@ -33,6 +33,7 @@ const (
 	maxPending    = 256 << 20 // bytes that may wait for one connection before it is cut
 	bucketBytes   = 4 << 30   // most that the key-value bucket may hold
 	spareBytes    = 1 << 30   // store beyond the streams and the bucket: streams may be given more for a while, to drain a full one
+	serverBytes   = 1 << 62   // the server's own limit, never reached: that of the account follows the layout while the server runs, this one could not
 	maxMemory     = 256 << 20 // of JetStream: only short-lived consumers live there
 	maxHeaders    = 64 << 10  // the server's limit on the headers of a message
 )
@@ -52,9 +53,17 @@ accounts {
   }
 }`
 
-// storeBytes is what the server may keep on disk for a layout.
-func storeBytes(l wire.Layout) int64 {
-	return int64(l.Partitions)*l.StreamBytes + bucketBytes + spareBytes
+// storeBytes is what the server may keep on disk for layouts.
+func storeBytes(layouts ...wire.Layout) int64 {
+	return streamBytes(layouts...) + bucketBytes + spareBytes
+}
+
+// streamBytes is what the streams of layouts may hold.
+func streamBytes(layouts ...wire.Layout) (sum int64) {
+	for _, l := range layouts {
+		sum += int64(l.Partitions) * l.StreamBytes
+	}
+	return sum
 }
 
 // hubOptions configures the server of a hub node.
@@ -74,7 +83,7 @@ func hubOptions(cfg HubConfig, l wire.Layout) (*server.Options, error) {
 	o.JetStreamDomain = domain
 	o.StoreDir = cfg.StoreDir
 	o.JetStreamMaxMemory = maxMemory
-	o.JetStreamMaxStore = storeBytes(l) + spareBytes // beyond the server's limit JetStream ends; beyond the account's, publishes are refused
+	o.JetStreamMaxStore = serverBytes // beyond the server's limit JetStream ends; beyond the account's, publishes are refused
 	o.SyncAlways = true
 	o.Users = users(o.Accounts, cfg.Secret)
 	o.LeafNode.NoAdvertise = true

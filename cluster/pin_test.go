@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -272,4 +273,83 @@ func layoutOf(t *testing.T, hub *clustertest.Hub) wire.Layout {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// H4: a sealed stream takes nothing and loses nothing, and is read as before: the fence of a change of the layout.
+func TestSealedStream(t *testing.T) {
+	s := newStand(t)
+	first := s.publish(t, "web1", []byte("x\n"), 0)
+	head := s.publish(t, "web1", []byte("y\n"), first)
+	open := s.stream.CachedInfo().Config
+	sealed := open
+	sealed.Sealed = true
+	if _, err := s.js.UpdateStream(t.Context(), sealed); err != nil {
+		t.Fatal(err)
+	}
+	const code = 10109
+	for name, c := range map[string]struct {
+		stream   string
+		expected uint64
+	}{"the next batch": {s.name(), head}, "a wrong expectation": {s.name(), 0}, "another stream": {"LOGS-other-1-0", head}} {
+		_, err := clustertest.Publish(s.agent, clustertest.Batch("web1", "w-a", 3, "/x", 4, []byte("z\n")), c.stream, c.expected)
+		if got := codeOf(err); got != code {
+			t.Errorf("%s: %v, want code %d", name, err, code)
+		}
+	}
+	subject := wire.PartSubject(1, 0, "web1")
+	if err := s.stream.Purge(t.Context(), jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(head)); codeOf(err) != code {
+		t.Errorf("a purge: %v, want code %d", err, code)
+	}
+	if err := s.stream.DeleteMsg(t.Context(), first); err == nil || !strings.Contains(err.Error(), "sealed stream") { // no code in it
+		t.Errorf("deleting a message: %v", err)
+	}
+	if _, err := s.js.UpdateStream(t.Context(), open); err == nil {
+		t.Error("the seal can be broken")
+	}
+	consumer, err := s.stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "archive-1", AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := next(t, consumer).DoubleAck(t.Context()); err != nil {
+			t.Errorf("an acknowledgement: %v", err)
+		}
+	}
+	if got := s.state(t); got.Msgs != 2 || got.LastSeq != head {
+		t.Errorf("the stream has changed: %+v", got)
+	}
+	if err := s.js.DeleteStream(t.Context(), s.name()); err != nil {
+		t.Errorf("deleting the stream: %v", err)
+	}
+}
+
+// While a stream is sealed, no publish is half way: what was answered before counts, all else is refused.
+func TestSealIsAFence(t *testing.T) {
+	s := newStand(t)
+	stored, refused := make(chan uint64, 1), make(chan error, 1)
+	started := make(chan struct{})
+	go func() {
+		var last uint64
+		for n := uint64(1); ; n++ {
+			sequence, err := clustertest.Publish(s.agent, clustertest.Batch("web1", "w-a", n, "/x", int64(n-1)*2, []byte("x\n")), s.name(), last)
+			if err != nil {
+				stored <- last
+				refused <- err
+				return
+			}
+			if last = sequence; n == 20 {
+				close(started)
+			}
+		}
+	}()
+	<-started
+	sealed := s.stream.CachedInfo().Config
+	sealed.Sealed = true
+	if _, err := s.js.UpdateStream(t.Context(), sealed); err != nil {
+		t.Fatal(err)
+	}
+	last := s.state(t).LastSeq
+	if got, err := <-stored, <-refused; got != last || codeOf(err) != 10109 {
+		t.Errorf("sealed at %d, the last that was stored is %d; then %v", last, got, err)
+	}
 }

@@ -24,7 +24,8 @@ type StreamStats struct {
 
 // Stats asks the server of this node, not the network.
 func (h *Hub) Stats() (HubStats, error) {
-	stats := HubStats{Leaves: h.server.NumLeafNodes(), Streams: make([]StreamStats, h.layout.Partitions)}
+	layout := *h.layout.Load()
+	stats := HubStats{Leaves: h.server.NumLeafNodes(), Streams: make([]StreamStats, layout.Partitions)}
 	info, err := h.server.Jsz(&server.JSzOptions{Account: accountLogs, Streams: true})
 	if err != nil {
 		return HubStats{}, fmt.Errorf("ask server for its streams: %w", err)
@@ -36,10 +37,10 @@ func (h *Hub) Stats() (HubStats, error) {
 		}
 	}
 	for p := range stats.Streams {
-		name := h.layout.Stream(p)
+		name := layout.Stream(p)
 		state := held[name]
 		stats.Streams[p] = StreamStats{
-			Name: name, Bytes: int64(state.Bytes), MaxBytes: h.layout.StreamBytes,
+			Name: name, Bytes: int64(state.Bytes), MaxBytes: layout.StreamBytes,
 			Messages: state.Msgs, First: state.FirstSeq, Last: state.LastSeq,
 		}
 	}

@@ -82,9 +82,10 @@ func ParseStream(name string) (hub string, layout, partition int, err error) {
 
 // Names in the hub's key-value bucket.
 const (
-	Bucket    = "LOGDRIVE" // one bucket: layout, records, wishes and tables
-	LayoutKey = "layout"
-	DrainsKey = "drains" // receivers that shall own nothing
+	Bucket        = "LOGDRIVE" // one bucket: layout, records, wishes and tables
+	LayoutKey     = "layout"
+	NextLayoutKey = "layout.next" // there while the layout is being changed
+	DrainsKey     = "drains"      // receivers that shall own nothing
 )
 
 // WishesKey is the key of the coordinator's wishes: who should own the partitions of a layout.
@@ -111,7 +112,7 @@ func HostOfTable(key string) (string, error) {
 	return HostOfToken(token)
 }
 
-// Layout says how a hub divides the hosts. It is written once, when the hub is founded, under LayoutKey.
+// Layout says how a hub divides the hosts. It stands under LayoutKey.
 type Layout struct {
 	Hub         string `json:"hub"`          // random id of the hub, made when it was founded
 	Number      int    `json:"layout"`       // counts the layouts of a hub from 1
@@ -121,3 +122,12 @@ type Layout struct {
 
 // Stream names the stream of a partition of this layout.
 func (l Layout) Stream(partition int) string { return StreamName(l.Hub, l.Number, partition) }
+
+// MaxPartitions is how many partitions a hub may be divided into by a change of its layout.
+const MaxPartitions = 256
+
+// NextLayout is the layout that is wanted. It stands under NextLayoutKey from the wish until the layout before it is gone.
+type NextLayout struct {
+	Layout
+	Sealing bool `json:"sealing,omitempty"` // the streams of the layout before are being sealed: there is no way back
+}
