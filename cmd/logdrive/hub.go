@@ -17,7 +17,9 @@ func hubCommand() *cli.Command {
 			text("name", "", "name of this hub node (a random one, kept in the store)"),
 			secretFlag("file with the secret of this hub (<store>/secret, made at the first start)"),
 		}),
-		Action: runHub,
+		Action:          runHub,
+		Subcommands:     []*cli.Command{partitionsCommand()},
+		HideHelpCommand: true,
 	}
 }
 
