@@ -74,12 +74,10 @@ func (g *generation) look(st stat, now time.Time) {
 	}
 }
 
-// found is the first look: the file has grown when it says, not when we came.
+// found is the first look: the file has grown when it says, not when we came. Its age is kept by our own clock, which does not step.
 func (g *generation) found(st stat, now time.Time) {
 	g.look(st, now)
-	if wrote := time.Unix(0, st.mtime); wrote.Before(now) {
-		g.grew = wrote
-	}
+	g.grew = now.Add(-max(0, now.Sub(time.Unix(0, st.mtime))))
 }
 
 // sees remembers how long the generation is at least.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -43,7 +44,7 @@ func (s *source) unchanged() bool {
 // before the newest generation that was known at recovery.
 func (s *source) packedBefore(e entry) bool {
 	g := s.find(s.highest)
-	return s.restored && e.packed && g != nil && g.body != nil && e.st.mtime < g.mtime
+	return s.restored && e.packed && g != nil && g.body != nil && e.st.mtime < g.mtime && !s.newer(e.path, g.path)
 }
 
 // seeks reports whether any generation is sought.
@@ -235,7 +236,7 @@ func (s *source) isCopy(e entry, rest []entry) bool {
 // copies reports whether e has the beginning of o, all of it if e is packed. A plain
 // copy is younger: an older file that begins alike is a generation before it.
 func (e entry) copies(o entry) bool {
-	if e.st.size > o.st.size || (e.packed && e.st.size != o.st.size) || (!e.packed && e.st.birth <= o.st.birth) {
+	if e.st.size > o.st.size || (e.packed && e.st.size != o.st.size) || (!e.packed && e.st.size < checkBytes && e.st.birth <= o.st.birth) {
 		return false
 	}
 	return sameBytes(e.held, o.held, 0, min(e.st.size, headBytes)) &&
@@ -262,19 +263,31 @@ func (s *source) resume(g *generation, e entry, now time.Time) {
 // before reports whether the entry was written for the last time before the
 // oldest known generation began: it was shipped, and the chain has forgotten it.
 func (s *source) before(e entry) bool {
-	return s.began != 0 && e.st.mtime < s.began && (e.held == nil || e.unread)
+	newer := func(known string) bool { return s.newer(e.path, known) }
+	return s.began != 0 && e.st.mtime < s.began && (e.held == nil || e.unread) && !slices.ContainsFunc(s.standing, newer)
+}
+
+// newer reports whether a file came after another by their names. Times do not tell, where the clock was set back.
+func (s *source) newer(path, than string) bool {
+	if path == s.path || than == s.path {
+		return than != s.path
+	}
+	a, b := filepath.Base(path), filepath.Base(than)
+	alike := filepath.Dir(path) == filepath.Dir(than) && (counted(a) == counted(b))
+	return alike && compareNames(a, b) > 0
 }
 
 // noteBeginning corrects what the births of the known generations tell by their files: those that were brought from elsewhere with their times are younger
 // than their content.
 func (s *source) noteBeginning(found []entry) {
+	s.standing = s.standing[:0]
 	if s.began == 0 {
 		return
 	}
 	for _, e := range found {
 		known := func(g *generation) bool { return g.number != 0 && g.id.sameInode(e.st) }
 		if !e.packed && (slices.ContainsFunc(s.queue, known) || slices.ContainsFunc(s.late, known) || slices.ContainsFunc(s.past, known)) {
-			s.began = min(s.began, e.st.mtime)
+			s.began, s.standing = min(s.began, e.st.mtime), append(s.standing, e.path)
 		}
 	}
 }

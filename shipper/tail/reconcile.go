@@ -253,7 +253,7 @@ func (s *source) addNew(rest []entry, now time.Time) {
 // awaitFilled leaves an empty sibling alone: it may be a copy that is being made. If
 // it is new it is looked at again.
 func (s *source) awaitFilled(e entry, now time.Time) {
-	if now.UnixNano()-e.st.mtime < int64(10*time.Second) {
+	if age := now.Sub(time.Unix(0, e.st.mtime)); age >= 0 && age < 10*time.Second {
 		s.rescan = now.Add(retry / 20)
 	}
 }

@@ -122,3 +122,9 @@ func count(name string) int {
 	}
 	return n
 }
+
+// counted reports whether a rotated file's name ends in a number, packed or not.
+func counted(name string) bool {
+	name, _ = unpacked(name)
+	return count(name) >= 0
+}

@@ -19,19 +19,20 @@ type source struct {
 	path   string
 	judged bool // false: found in a directory, tailed only if it is text
 
-	highest uint64 // number given last
-	queue   []*generation
-	late    []*generation
-	past    []*generation
-	held    []entry         // files held when positions were recovered, until the next scan
-	settled map[inode]int64 // siblings that need nothing while they keep their size; -1: whatever it is
-	locked  map[inode]entry // files that may not be read
-	stems   []string        // paths the source was seen to stand for; rotation may happen there
-	alias   inode           // another source's file that stands at the path
-	first   bool            // nothing is known of it yet: what was packed before is not shipped
-	history map[inode]bool  // that, while the chain knows nothing of the source
-	linked  inode           // file at the path that is held although it could not be opened
-	began   int64           // birth of the oldest generation known at recovery
+	highest  uint64 // number given last
+	queue    []*generation
+	late     []*generation
+	past     []*generation
+	held     []entry         // files held when positions were recovered, until the next scan
+	settled  map[inode]int64 // siblings that need nothing while they keep their size; -1: whatever it is
+	locked   map[inode]entry // files that may not be read
+	stems    []string        // paths the source was seen to stand for; rotation may happen there
+	alias    inode           // another source's file that stands at the path
+	first    bool            // nothing is known of it yet: what was packed before is not shipped
+	history  map[inode]bool  // that, while the chain knows nothing of the source
+	linked   inode           // file at the path that is held although it could not be opened
+	standing []string        // where known generations stand, in the scan under way
+	began    int64           // birth of the oldest generation known at recovery
 
 	restored bool // generations were recovered and no scan was completed since
 	shallow  bool // what is packed is not looked into in this scan
