@@ -40,6 +40,7 @@ var memberFaults = []fault{
 	{"black hole", 8, 100 * time.Millisecond, blink, func(_ *disturbance, m *member) func() { m.link.Blackhole(); return m.release }},
 	{"black hole for long", 6, lapse, long, func(_ *disturbance, m *member) func() { m.link.Blackhole(); return m.release }},
 	{"kill in a black hole", 6, 100 * time.Millisecond, long, killInBlackhole},
+	{"SIGTERM behind a cut", 4, 0, long, stopBehindCut},
 	{"another archive", 8, 0, blink, func(d *disturbance, m *member) func() { return d.swap(m) }},
 }
 
@@ -67,6 +68,21 @@ func killInBlackhole(d *disturbance, m *member) func() {
 	m.link.Heal()
 	m.begin()
 	return m.link.Release
+}
+
+// stopBehindCut ends a receiver that cannot say goodbye: it ends cleanly all the same, within its own patience or once the hub is back.
+func stopBehindCut(d *disturbance, m *member) func() {
+	m.ready()
+	m.link.Cut()
+	p, ended := m.proc, make(chan error, 1)
+	m.proc = nil
+	d.t.Cleanup(func() { _ = p.Kill() })
+	go func() { ended <- p.Stop(patience) }()
+	return func() {
+		m.link.Heal()
+		must(d.t, <-ended)
+		m.begin()
+	}
 }
 
 // step of a schedule.

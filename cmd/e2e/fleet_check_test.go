@@ -15,6 +15,7 @@ import (
 	"github.com/logdrive/logdrive/cmd/bench/invariants"
 	"github.com/logdrive/logdrive/receiver"
 	"github.com/logdrive/logdrive/receiver/archive"
+	"github.com/logdrive/logdrive/receiver/handover"
 )
 
 // rested waits until every partition is owned by whom the coordinator wants, evenly shared by the members that run, with all archived that is in the streams now.
@@ -32,10 +33,13 @@ func (c *crew) rested(w *watch) {
 		_, info := v.stream(p)
 		ends[p] = info.State.LastSeq
 	}
-	until(c.t, "every partition is owned and archived", func() bool {
+	for !v.shared(able) || !v.archived(ends) {
 		c.alive()
-		return v.shared(able) && v.archived(ends)
-	})
+		if c.t.Failed() || time.Since(start) > 3*patience { // the watch knows better what is too long
+			c.t.Fatalf("not at rest after %v", time.Since(start).Round(time.Second))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	longest, changes := w.figures()
 	c.t.Logf("at rest after %v; so far a partition stood still for %v at most, and owners changed %d times", time.Since(start).Round(time.Millisecond), longest, changes)
 }
@@ -102,12 +106,15 @@ func (c *crew) exact() {
 	}
 }
 
-// reconciled complains of what the archive should have set aside: it has seen the record since the last owner came.
+// reconciled complains of what the archive should have set aside, since it has seen the record after the last owner came, and of epochs that were not its own.
 func (c *crew) reconciled(dir string, a invariants.Archive, p invariants.Partition) {
 	c.t.Helper()
 	for _, h := range a.Held[p.Stream] {
 		if bound := p.Record.Bound(h.Epoch); h.To > bound {
 			c.t.Errorf("%s still holds %d to %d of %s, archived again by a later epoch: %+v", dir, bound+1, h.To, p.Stream, p.Record)
+		}
+		if !slices.ContainsFunc(p.Record.Epochs, func(e handover.Epoch) bool { return e.Epoch == h.Epoch && e.Owner == a.ID }) {
+			c.t.Errorf("%s has committed under epoch %d of %s, which is another's: %+v", dir, h.Epoch, p.Stream, p.Record)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func TestFleetTakesOver(t *testing.T) {
 func (c *crew) writeAll(r *rand.Rand) (stop func()) {
 	var stops []func()
 	for i, src := range c.sources {
-		h := habit{lines: 20, pause: 200 * time.Millisecond, every: 6 * time.Second, rotate: byRename}
+		h := habit{lines: 40, pause: 500 * time.Millisecond, every: 6 * time.Second, rotate: byRename}
 		if i%2 == 1 {
 			h.rotate = byLateRename
 		}
