@@ -91,8 +91,11 @@ func (a *appender) cut(last bool) {
 	a.ready, a.open, a.bytes, a.tables = &g, group{}, 0, nil
 }
 
-// collectTables takes the tables of hosts whose last one is old.
+// collectTables takes the tables of hosts whose last one is old. While a restored archive reads again what was not purged, its tables lack what was.
 func (a *appender) collectTables() {
+	if a.healTo != 0 {
+		return
+	}
 	for host, c := range a.changed {
 		if c.batches >= a.cfg.TableBatches || time.Since(c.since) >= a.cfg.TableEvery {
 			a.snapshot([]string{host})

@@ -69,7 +69,7 @@ func (s *session) own(ctx context.Context, number int, h *health) error {
 }
 
 // turnMin and turnMax are the pauses between looks at the record of a partition that its owner is about to release.
-const turnMin, turnMax = 20 * time.Millisecond, time.Second
+const turnMin, turnMax = 20 * time.Millisecond, 200 * time.Millisecond
 
 // await reconciles the archive with the record, whoever owns the partition, waits until it shall be this archive's, and takes it over.
 func (t *tenure) await(ctx context.Context) error {

@@ -31,9 +31,8 @@ type publisher struct {
 	js       jetstream.JetStream
 	subject  string
 	stream   string
-	expected uint64        // sequence of the chain's head
-	timeout  time.Duration // of the first attempt, doubling
-	longest  time.Duration // of an attempt
+	expected uint64    // sequence of the chain's head
+	patience *patience // of the first attempt, doubling
 	retry    func() *backoff
 	log      *slog.Logger
 	metrics  *metrics
@@ -89,10 +88,12 @@ func next(ctx context.Context, in <-chan *batch) (b *batch, ready bool, err erro
 // publish tries until the hub has the batch: the same bytes with the same expectation each time, so that they are stored once whatever became of the
 // attempts before. A late copy of one of those makes a later attempt fail with errRewind, never doubles it.
 func (p *publisher) publish(ctx context.Context, b *batch) error {
-	wait, timeout := p.retry(), p.timeout
+	wait, timeout := p.retry(), p.patience.now
 	for attempt := 1; ; attempt++ {
+		start := time.Now()
 		sequence, err := p.attempt(ctx, b, timeout)
 		if err == nil {
+			p.patience.answered(time.Since(start))
 			p.expected = sequence
 			return nil
 		}
@@ -100,6 +101,9 @@ func (p *publisher) publish(ctx context.Context, b *batch) error {
 			return ctx.Err()
 		}
 		if verdict := decide(err); verdict != nil {
+			if attempt > 1 && isAPI(err, codeWrongLastSequence) {
+				p.patience.impatient()
+			}
 			return fmt.Errorf("publish batch %d expecting %d in %s: %w: %w", b.header.Number, p.expected, p.stream, verdict, err)
 		}
 		pause := wait
@@ -108,7 +112,7 @@ func (p *publisher) publish(ctx context.Context, b *batch) error {
 		} else if attempt == 1 || attempt%20 == 0 {
 			p.log.Warn("hub does not take the batch; trying on", "stream", p.stream, "batch", b.header.Number, "attempt", attempt, "err", err)
 		}
-		timeout = min(2*timeout, p.longest)
+		timeout = min(2*timeout, p.patience.most)
 		p.metrics.retried()
 		if err := pause.sleep(ctx); err != nil {
 			return err

@@ -106,9 +106,8 @@ func (s *Shipper) newStretch(w wire.Welcome) *stretch {
 func (s *Shipper) newPublisher(w wire.Welcome) *publisher {
 	return &publisher{
 		js: s.js, subject: wire.LogSubject(s.cfg.Host), stream: w.Stream, expected: w.Head,
-		timeout: s.cfg.AckTimeout, longest: s.cfg.MaxAckTimeout,
-		retry: func() *backoff { return newBackoff(s.cfg.RetryMin, s.cfg.RetryMax) },
-		log:   s.cfg.Logger, metrics: s.metrics,
+		patience: s.patience, retry: func() *backoff { return newBackoff(s.cfg.RetryMin, s.cfg.RetryMax) },
+		log: s.cfg.Logger, metrics: s.metrics,
 	}
 }
 

@@ -26,6 +26,7 @@ type Shipper struct {
 	number   uint64        // of the last batch
 	used     uint64        // highest generation number of sources that the chain has forgotten
 	tooLarge int           // raw bytes that the hub once refused; 0: none
+	patience *patience     // with the hub
 	awaited  bool          // the tailer looks after the files
 	saving   atomic.Bool   // a checkpoint is being written
 	head     atomic.Uint64 // sequence of the chain's head, as far as acknowledged
@@ -45,7 +46,10 @@ func New(nc *nats.Conn, tailer *tail.Tailer, store *checkpoint.Store, cfg Config
 	if err != nil {
 		return nil, fmt.Errorf("shipper: %w", err)
 	}
-	return &Shipper{nc: nc, js: js, tailer: tailer, store: store, cfg: cfg, metrics: m, state: newState(), archived: make(chan uint64)}, nil
+	return &Shipper{
+		nc: nc, js: js, tailer: tailer, store: store, cfg: cfg, metrics: m, state: newState(),
+		patience: newPatience(cfg.AckTimeout, cfg.MaxAckTimeout), archived: make(chan uint64),
+	}, nil
 }
 
 // Run ships until ctx ends, or with Once until everything that was there is acknowledged. Its errors are faults that trying again cannot mend:
