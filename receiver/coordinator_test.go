@@ -72,6 +72,9 @@ func (f *fleet) pauses(since time.Time) {
 // keeps its lease.
 func TestWishesOfADeposedCoordinatorDoNotStand(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes the end of a long lease")
+	}
 	f := newFleet(t, 5*time.Second, 2, nil)
 	a, b := f.run("a"), f.run("b")
 	f.balanced(a, b)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/logdrive/logdrive/cluster/wire"
+	"github.com/logdrive/logdrive/receiver"
 )
 
 // Receivers join, are drained, come back and end: the partitions move each time, and nobody notices but in a pause.
@@ -25,7 +26,7 @@ func TestPlannedMoves(t *testing.T) {
 		worst := time.Duration(0)
 		for p := range f.parts {
 			floor := f.record(p).Floor
-			f.until(func() bool { return f.record(p).Floor > floor+20 }, "partition %d goes on", p)
+			f.until(func() bool { return f.record(p).Floor > floor+5 }, "partition %d goes on", p)
 			worst = max(worst, f.history.longestPause(wire.RecordKey(1, p), begun))
 		}
 		t.Logf("%s: moved within %v, longest pause of a partition %v", what, took.Round(time.Millisecond), worst.Round(time.Millisecond))
@@ -68,5 +69,36 @@ func TestPlannedMoves(t *testing.T) {
 		if size := f.setAside(n); size != 0 {
 			t.Errorf("planned moves set %d bytes aside at %s", size, n.name)
 		}
+	}
+}
+
+// A planned move waits for its owner as long as that lives, however slow its last commit is: nothing is archived by two and set aside.
+func TestLivingOwnerIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, flickering, 1, nil)
+	web, a := f.host(0), f.run("a")
+	f.ship(web, 1)
+	f.floor(1)
+	slow := a.trap(0, "floor")
+	f.ship(web, 1)
+	slow.wait(t)
+	b := f.run("b")
+	f.until(func() bool {
+		members, err := receiver.Members(t.Context(), f.js)
+		return err == nil && len(members) == 2
+	}, "the second receiver is a member")
+	f.drain(a, true)
+	f.until(func() bool { return f.wishes().Wishes[0].Owner == b.id }, "the second receiver shall own the partition")
+	time.Sleep(2 * flickering)
+	if r := f.record(0); r.Epoch != 1 || r.Owner != a.id {
+		t.Errorf("while its owner lives and commits, the record became %+v", r)
+	}
+	f.ship(web, 1)
+	slow.free()
+	b.owns(0)
+	f.ship(web, 1)
+	f.exact()
+	if r := f.record(0); r.Epoch != 2 || r.Epochs[1].Start < 2 || f.setAside(a) != 0 {
+		t.Errorf("the record is %+v, and %d bytes were set aside; want a second epoch from behind the last commit, and none", r, f.setAside(a))
 	}
 }
