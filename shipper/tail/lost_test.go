@@ -160,3 +160,16 @@ func TestFileThatWasCutUnreadIsNotContinued(t *testing.T) {
 		})
 	}
 }
+
+// When a log is cut its copy is looked for under any name that begins with the log's. What else has such a name is not the log's.
+func TestAnotherLogIsNoCopy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	write(t, path+"2", "another log\n")
+	tl, h := start(t, config(path)), newHub(t)
+	write(t, path, "one\nnever completed")
+	expect(t, tl, h, path, "one\n")
+	behind(t, tl, len("never completed"))
+	must(t, os.Truncate(path, 0))
+	write(t, path, "two\n")
+	declares(t, tl, h, path, "one\ntwo\n", tail.Missing{Source: path, Generation: 1, From: 4, To: 19, Reason: tail.ReasonTruncated})
+}

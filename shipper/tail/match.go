@@ -156,7 +156,7 @@ func (s *source) bindUnread(rest []entry, now time.Time) []entry {
 			continue
 		}
 		i := slices.IndexFunc(rest, func(e entry) bool {
-			return e.err == nil && e.path != s.path && s.related(e) &&
+			return e.err == nil && e.path != s.path && (s.related(e) || g.glimpse.Len >= tellingHead) &&
 				e.st.size >= g.seen && g.glimpse.holds(e.held, int64(g.glimpse.Len))
 		})
 		if i >= 0 {

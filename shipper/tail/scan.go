@@ -3,7 +3,6 @@ package tail
 import (
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -157,7 +156,7 @@ func (s *source) related(e entry) bool {
 	ok := e.held != nil && !opened || (s.tailer.holder != nil && filepath.Dir(e.path) == s.tailer.cfg.HoldDir)
 	s.around(func(dir, base string) error {
 		d, name := filepath.Split(e.path)
-		ok = ok || (d == dir && (name == base || isSibling(name, base) || opened && strings.HasPrefix(name, base)))
+		ok = ok || (d == dir && (name == base || isSibling(name, base)))
 		return nil
 	})
 	return ok
