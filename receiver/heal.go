@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/logdrive/logdrive/cluster/wire"
 	"github.com/logdrive/logdrive/receiver/handover"
 )
 
@@ -59,18 +58,13 @@ func (t *tenure) healEpoch(ctx context.Context, r handover.Range) error {
 // healed is called when everything the stream still has below the bound was read again: what the tables hold beyond that is gone from both, and the ledger says so
 // (rule R8). No border is drawn between the last message and these entries, so they are committed together.
 func (a *appender) healed(ctx context.Context) error {
-	keys, err := a.bucket.ListKeysFiltered(ctx, wire.TableKeys(a.layout.Stream(a.number)))
+	known, beyond := newTables(a.bucket, a.layout.Stream(a.number)), false
+	hosts, err := known.hosts(ctx, a.js)
 	if err != nil {
-		return fmt.Errorf("list tables: %w", err)
+		return err
 	}
-	defer func() { _ = keys.Stop() }()
-	hosts, beyond := newTables(a.bucket, a.layout.Stream(a.number)), false
-	for key := range keys.Keys() {
-		host, err := wire.HostOfTable(key)
-		if err != nil {
-			continue
-		}
-		table, _, err := hosts.read(ctx, host)
+	for _, host := range hosts {
+		table, _, err := known.read(ctx, host)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -44,6 +45,26 @@ func (s *tables) read(ctx context.Context, host string) (wire.Table, uint64, err
 		return wire.Table{}, 0, fmt.Errorf("read %s: %w", key, err)
 	}
 	return table, entry.Revision(), nil
+}
+
+// hosts lists whose tables the bucket holds. It asks the stream below: a listing of keys that breaks off looks like one that is complete.
+func (s *tables) hosts(ctx context.Context, js jetstream.JetStream) ([]string, error) {
+	const prefix = "$KV." + wire.Bucket + "."
+	stream, err := js.Stream(ctx, "KV_"+wire.Bucket)
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix+wire.TableKeys(s.stream)))
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	var hosts []string
+	for subject := range info.State.Subjects {
+		if host, err := wire.HostOfTable(strings.TrimPrefix(subject, prefix)); err == nil {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts, nil
 }
 
 // writeTries bounds how often a write starts over because another process wrote the same table.

@@ -68,12 +68,13 @@ func length(ci int) int {
 	return ci
 }
 
-// slow skips a test that is too long for -short.
-func slow(t testing.TB) {
+// slow skips a test that is too long for -short. The others run beside each other: most of their time is waiting.
+func slow(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("takes long")
 	}
+	t.Parallel()
 }
 
 // random is the source of every choice of a test.

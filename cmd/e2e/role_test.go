@@ -55,6 +55,7 @@ func (r *role) start() *role {
 		r.t.Fatalf("%s runs already", r.name)
 	}
 	var err error
+	r.said = len(r.words())
 	command := append(append(slices.Clone(r.user), binary(r.t)), r.args...)
 	r.proc, err = proc.Start(r.name, r.log, command[0], command[1:]...)
 	must(r.t, err)
