@@ -142,3 +142,41 @@ func TestCopyMadeBetweenTwoLooksKeepsTheOrder(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// What was opened stays open when the readings turn out to have agreed too early: it may be gone at the next.
+func TestOpenedFileIsKeptThoughTheReadingWasTooEarly(t *testing.T) {
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.log")
+	cfg := DefaultConfig()
+	cfg.Paths = []string{path}
+	tl, err := New(cfg)
+	ok(err)
+	defer tl.Close()
+	ok(tl.Recover(nil))
+	ok(os.WriteFile(path+".1", []byte("one\n"), 0o644))
+	ok(os.WriteFile(path, []byte("two\n"), 0o644))
+	s := tl.sources[path]
+	s.wantScan()
+	found, _, err := s.entries()
+	ok(err)
+	ok(os.Remove(path + ".1"))
+	ok(os.WriteFile(path+".1", []byte("three\n"), 0o644))
+	s.reconcile(found, time.Now()) // opens the path and finds another file behind it
+	ok(os.Remove(path))
+	var b Batch
+	got := ""
+	for deadline := time.Now().Add(20 * time.Second); got != "two\nthree\n" && got != "three\ntwo\n"; <-tl.Wake() {
+		ok(tl.Fill(&b, Limits{Bytes: 1 << 20, HeaderBytes: 48 << 10}))
+		got += string(b.Data)
+		b.Reset()
+		if time.Now().After(deadline) {
+			t.Fatalf("got %q", got)
+		}
+	}
+}

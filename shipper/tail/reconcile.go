@@ -16,12 +16,13 @@ import (
 // Everything is opened before anything is concluded: if a name leads to
 // another file by now the readings agreed too early, and all of it is done again.
 func (s *source) reconcile(found []entry, now time.Time) {
-	defer s.settleHeld()
+	var opened []entry
+	defer func() { s.settleHeld(opened) }()
 	s.shallow = s.restored && !s.deep && s.foundAll(found)
 	s.noteHistory(found)
 	s.noteBeginning(found)
-	rest, err := s.openAll(s.dropHeld(found))
-	if err == nil && len(rest) > 0 && s.led(found) != s.leads() {
+	opened, err := s.openAll(s.dropHeld(found))
+	if err == nil && len(opened) > 0 && s.led(found) != s.leads() {
 		err = errMoved // what the path leads to may be held, so it was not opened; it is the newest
 	}
 	if err != nil {
@@ -31,7 +32,7 @@ func (s *source) reconcile(found []entry, now time.Time) {
 		}
 		return
 	}
-	rest = s.bindSought(rest, now)
+	rest := s.bindSought(slices.Clone(opened), now)
 	if s.shallow && !s.unchanged() {
 		s.deep = true // what is packed matters after all
 		s.wantScan()
@@ -105,7 +106,7 @@ func (s *source) openAll(rest []entry) ([]entry, error) {
 			}
 			e.held, e.st, e.err = s.openEntry(e)
 			if errors.Is(e.err, errMoved) {
-				return nil, e.err
+				return opened, e.err
 			}
 			if e.err == nil {
 				s.tailer.loose[e.held] = struct{}{}
@@ -120,9 +121,12 @@ func (s *source) openAll(rest []entry) ([]entry, error) {
 }
 
 // settleHeld closes what was opened and is read by nobody. What was held at
-// recovery is kept until everything was matched: it may be the only way to its bytes.
-func (s *source) settleHeld() {
+// recovery, or opened by a scan that is to be made again, is kept until everything was matched: it may be the only way to its bytes.
+func (s *source) settleHeld(opened []entry) {
 	s.held = slices.DeleteFunc(s.held, s.reads)
+	if !s.reconciled {
+		s.keep(opened)
+	}
 	if s.reconciled {
 		for _, h := range s.held {
 			h.held.Close()
@@ -132,6 +136,17 @@ func (s *source) settleHeld() {
 	}
 	s.reconciled = false
 	s.tailer.closeLoose()
+}
+
+// keep holds the source's files that were opened until the next scan.
+func (s *source) keep(opened []entry) {
+	for _, e := range opened {
+		_, is := s.tailer.loose[e.held]
+		if f, ok := e.held.(*os.File); ok && is && s.related(e) {
+			delete(s.tailer.loose, f)
+			s.held = append(s.held, e)
+		}
+	}
 }
 
 // noteHistory remembers what was packed before the source was looked at for the first time.
