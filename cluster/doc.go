@@ -8,10 +8,13 @@
 // holds (chain.go; following.go keeps what was read of a long one), unless another agent ships that host now (links.go). Receivers join the account LOGS from elsewhere with Connect (connect.go), or in
 // process. store.go keeps what makes a hub the same hub after a restart, and repair.go what a kill would leave unreadable.
 //
+// The walk of a change of the layout: WantLayout writes the key (relayout.go, layout.go); every node follows it (follow.go) and leads batches nowhere; the driver (drive.go) waits for
+// the floors, seals the old streams, writes each host's table for its new one, makes those, and replaces the layout; every node follows again.
+//
 // Guarantees: what the hub answered with an acknowledgement is on its disk. A batch is stored once and after the one it expects, or refused. A stream
 // that is full refuses, it never drops. A leaf cannot read any stream, reach the JetStream API, acknowledge for a
-// receiver or publish into a partition by its subject. A store is used by one process, keeps its layout, and a founded hub never makes
-// a lost stream anew.
+// receiver or publish into a partition by its subject. A store is used by one process, and a founded hub never makes
+// a lost stream anew. A change of the layout begins only when the archive has everything of the old one, and from then on no batch is stored there.
 // Not guaranteed: that an agent is who it says. Without credentials, whoever knows the secret may publish for every host; this is why such a hub serves
 // loopback only.
 //
