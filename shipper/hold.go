@@ -2,6 +2,7 @@ package shipper
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/logdrive/logdrive/cluster/wire"
@@ -46,8 +47,9 @@ func (h holds) release(archived uint64, t *tail.Tailer) {
 	}
 }
 
-// askArchived asks the hub, from time to time, up to where the chain is archived. after must be the head, or the answer carries a whole table for nothing.
-func (s *Shipper) askArchived(ctx context.Context) error {
+// askArchived asks the hub, from time to time, up to where the chain is archived. after must be the head, or the answer carries a whole table for nothing. A
+// chain that goes on in another stream has other sequences: hello is said again, or the files would be held until there is something to publish.
+func (st *stretch) askArchived(ctx context.Context) error {
 	tick := time.NewTicker(holdInterval)
 	defer tick.Stop()
 	for {
@@ -56,15 +58,18 @@ func (s *Shipper) askArchived(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		w, err := s.ask(ctx, s.head.Load(), s.cfg.MaxAckTimeout)
+		w, err := st.ask(ctx, st.head.Load(), st.cfg.MaxAckTimeout)
 		if err != nil {
-			s.cfg.Logger.Debug("hub does not say what is archived; files stay held", "err", err)
+			st.cfg.Logger.Debug("hub does not say what is archived; files stay held", "err", err)
 			continue
+		}
+		if w.Stream != st.chain.Stream {
+			return fmt.Errorf("%w: from %s to %s", errRewind, st.chain.Stream, w.Stream)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case s.archived <- w.Archived:
+		case st.archived <- w.Archived:
 		}
 	}
 }
