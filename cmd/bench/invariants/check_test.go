@@ -118,6 +118,11 @@ func TestCheckFindsEachViolation(t *testing.T) {
 			c.Links = nil
 			return a
 		}, []string{"purged"}},
+		{"a table of the layout before, and nothing sent since", func(h invariants.Hub, a []invariants.Archive) []invariants.Archive {
+			c := invariants.Chain{Host: "web2", Table: wire.Table{Writer: "w"}}
+			h[0].Chains = append(h[0].Chains, c)
+			return a
+		}, nil},
 		{"bytes archived twice", func(_ invariants.Hub, a []invariants.Archive) []invariants.Archive {
 			a[0].Extents[0].Ranges = append(a[0].Extents[0].Ranges, invariants.Bytes{From: 14, To: 16})
 			return a
