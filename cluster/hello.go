@@ -26,6 +26,7 @@ const (
 
 // hello is the service that tells agents where the chain of their host stands.
 type hello struct {
+	nc      *nats.Conn
 	ground  atomic.Pointer[ground]
 	timeout time.Duration // of one answer
 	links   *links
@@ -55,7 +56,7 @@ func (h *hello) pause(why string) {
 
 // newHello registers the service. Requests are taken up only by run; until then, and while all workers are busy, they wait in the subscription.
 func newHello(nc *nats.Conn, s *server.Server, f *foundation, timeout time.Duration, log *slog.Logger) (*hello, error) {
-	h := &hello{timeout: timeout, links: &links{server: s}, since: time.Now(), log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
+	h := &hello{nc: nc, timeout: timeout, links: &links{server: s}, since: time.Now(), log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
 	h.stand(f)
 	svc, err := micro.AddService(nc, micro.Config{Name: "logdrive-hello", Version: "1.0.0", Description: "tells agents where the chain of their host stands"})
 	if err != nil {
@@ -103,13 +104,14 @@ func (h *hello) work() {
 	}
 }
 
-// respond answers one request, or answers with an error that makes the agent ask again.
+// respond answers one request, or answers with an error that makes the agent ask again. Not through the request: the service reads there, without a lock, what went
+// wrong, as soon as it was taken.
 func (h *hello) respond(r micro.Request) {
 	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
 	defer cancel()
 	data, err := h.answer(ctx, r.Subject(), r.Data())
 	if err == nil {
-		err = r.Respond(data)
+		err = h.nc.Publish(r.Reply(), data)
 	}
 	if err == nil {
 		return
@@ -119,7 +121,8 @@ func (h *hello) respond(r micro.Request) {
 		level = slog.LevelDebug
 	}
 	h.log.Log(ctx, level, "hello is not answered", "subject", r.Subject(), "err", err)
-	if err := r.Error("500", err.Error(), nil); err != nil {
+	refusal := &nats.Msg{Subject: r.Reply(), Header: nats.Header{micro.ErrorHeader: {err.Error()}, micro.ErrorCodeHeader: {"500"}}}
+	if err := h.nc.PublishMsg(refusal); err != nil {
 		h.log.Warn("hello is not answered at all", "subject", r.Subject(), "err", err)
 	}
 }
