@@ -161,7 +161,7 @@ func TestCLIPartitions(t *testing.T) {
 		{"2", 1, "the hub has 2 partitions of 16777216 bytes already"},
 		{"0", 1, "0 partitions: 1 to 256 are possible"},
 		{"many", 1, "many partitions: 1 to 256 are possible"},
-		{"--stream-size 1MiB", 1, "--stream-size of how many partitions?"},
+		{"--size 1MiB", 1, "--size of how many partitions?"},
 		{"2 --stream-size x", 1, `--stream-size "x": write a size`},
 		{"2 --stream-size 1KiB", 1, "stream size 1024 bytes: 1048576 to"},
 		{"3 --abort", 1, "--abort takes a change back: what is 3 for?"},
@@ -195,7 +195,7 @@ func TestCLIPartitions(t *testing.T) {
 	}
 
 	s.receiver.start().ready()
-	if said, status := d.partitions("3", "--stream-size", "8MiB"); status != 0 || !strings.Contains(said, "layout 2: 3 partitions, streams of 8.0 MiB") {
+	if said, status := d.partitions("3", "--size", "8MiB"); status != 0 || !strings.Contains(said, "layout 2: 3 partitions, streams of 8.0 MiB") {
 		t.Errorf("change: exit status %d, it said\n%s", status, said)
 	}
 	src.lines(100)

@@ -29,8 +29,7 @@ func partitionsCommand() *cli.Command {
 		Flags: []cli.Flag{
 			text("hub", "", "nats://host:port of a hub node"),
 			secretFlag("file with the hub's secret"),
-			// Not from the environment: there it tells hubs how large their streams are when they are founded.
-			&cli.StringFlag{Name: "stream-size", Usage: "size of one partition's stream from then on (as it is)"},
+			text("size", "", "size of one partition's stream from then on (as it is)"),
 			yes("abort", "take a change back, which is possible until the archive has everything"),
 			yes("json", "print JSON"),
 		},
@@ -72,8 +71,8 @@ func runPartitions(c *cli.Context) error {
 // wantedLayout is what the command line asks for; 0 bytes: as they are.
 func wantedLayout(c *cli.Context, argument string) (partitions int, bytes int64, err error) {
 	switch {
-	case argument == "" && c.String("stream-size") != "":
-		return 0, 0, errors.New("--stream-size of how many partitions? Name their number, too, also if it stays")
+	case argument == "" && c.String("size") != "":
+		return 0, 0, errors.New("--size of how many partitions? Name their number, too, also if it stays")
 	case argument == "":
 		return 0, 0, nil
 	case c.Bool("abort"):
@@ -82,8 +81,8 @@ func wantedLayout(c *cli.Context, argument string) (partitions int, bytes int64,
 	if partitions, err = strconv.Atoi(argument); err != nil || partitions < 1 || partitions > wire.MaxPartitions {
 		return 0, 0, fmt.Errorf("%s partitions: 1 to %d are possible", argument, wire.MaxPartitions)
 	}
-	if c.String("stream-size") != "" {
-		bytes, err = size(c, "stream-size")
+	if c.String("size") != "" {
+		bytes, err = size(c, "size")
 	}
 	return partitions, bytes, err
 }
