@@ -112,7 +112,9 @@ func (p *player) archive(msg *jetstream.RawStreamMsg) {
 // run plays until ctx ends.
 func (p *player) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		_ = p.play(ctx)
+		look, cancel := context.WithTimeout(ctx, time.Second) // a hub that was killed does not answer
+		_ = p.play(look)
+		cancel()
 		time.Sleep(5 * time.Millisecond)
 	}
 }
@@ -197,8 +199,10 @@ func relaid(t *testing.T, js jetstream.JetStream, number int) wire.Layout {
 	t.Helper()
 	var status cluster.LayoutStatus
 	clustertest.Until(t, fmt.Sprintf("layout %d is there", number), func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a hub that was killed does not answer
+		defer cancel()
 		var err error
-		status, err = cluster.ReadLayout(t.Context(), js)
+		status, err = cluster.ReadLayout(ctx, js)
 		return err == nil && status.Next == nil && status.Now.Number == number
 	})
 	return status.Now
