@@ -286,6 +286,8 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 		stream: t.stream, name: t.consumer(), after: t.partition.Committed(),
 		healTo: t.healTo, pull: t.cfg.PullBytes, decoder: decoder, free: free,
 	}
+	a := newAppender(t, free)
+	c := &committer{tenure: t, done: t.partition.Committed(), healing: t.healTo != 0}
 	tasks.Go(func() error {
 		if err := t.at("fetch"); err != nil {
 			return err
@@ -295,9 +297,7 @@ func (t *tenure) archiveAll(ctx context.Context) error {
 		}
 		return nil
 	})
-	a := newAppender(t, free)
 	tasks.Go(func() error { return a.run(ctx, inner, deliveries, groups) })
-	c := &committer{tenure: t, done: t.partition.Committed(), healing: t.healTo != 0}
 	tasks.Go(func() error { return c.run(inner, groups) })
 	tasks.Go(func() error { return newTabler(t).run(inner) })
 	// errStopped comes last: with it alone, everything that was appended is committed.
