@@ -162,8 +162,8 @@ func TestCLIPartitions(t *testing.T) {
 		{"0", 1, "0 partitions: 1 to 256 are possible"},
 		{"many", 1, "many partitions: 1 to 256 are possible"},
 		{"--size 1MiB", 1, "--size of how many partitions?"},
-		{"2 --stream-size x", 1, `--stream-size "x": write a size`},
-		{"2 --stream-size 1KiB", 1, "stream size 1024 bytes: 1048576 to"},
+		{"2 --size x", 1, `--size "x": write a size`},
+		{"2 --size 1KiB", 1, "stream size 1024 bytes: 1048576 to"},
 		{"3 --abort", 1, "--abort takes a change back: what is 3 for?"},
 		{"--abort", 1, "nobody changes the layout"},
 	} {
