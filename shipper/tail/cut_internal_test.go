@@ -143,6 +143,48 @@ func TestCopyMadeBetweenTwoLooksKeepsTheOrder(t *testing.T) {
 	}
 }
 
+// The same before the log was ever opened: it is copied and cut after the directory was read.
+func TestCopyMadeAfterTheReadingKeepsTheOrder(t *testing.T) {
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "a.log")
+	first := "one, which is long enough to be told from another by what stands in it\n"
+	cfg := DefaultConfig()
+	cfg.Paths = []string{path}
+	tl, err := New(cfg)
+	ok(err)
+	defer tl.Close()
+	ok(tl.Recover(nil))
+	tl.notify.close()
+	tl.notify = nil
+	ok(os.WriteFile(path, []byte(first), 0o644))
+	s := tl.sources[path]
+	s.wantScan()
+	found, _, err := s.entries()
+	ok(err)
+	ok(os.WriteFile(path+"-20260101-2", []byte(first), 0o644))
+	ok(os.WriteFile(path, []byte("two\n"), 0o644))
+	s.scan, s.scanned = false, s.since
+	s.reconcile(found, time.Now())
+	var b Batch
+	got := ""
+	for deadline := time.Now().Add(20 * time.Second); len(got) < len(first+"two\n"); <-tl.Wake() {
+		ok(tl.Fill(&b, Limits{Bytes: 1 << 20, HeaderBytes: 48 << 10}))
+		got += string(b.Data)
+		b.Reset()
+		if time.Now().After(deadline) {
+			t.Fatalf("got %q", got)
+		}
+	}
+	if want := first + "two\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // What was opened stays open when the readings turn out to have agreed too early: it may be gone at the next.
 func TestOpenedFileIsKeptThoughTheReadingWasTooEarly(t *testing.T) {
 	ok := func(err error) {

@@ -45,7 +45,7 @@ type generation struct {
 	scanned     int64 // no newline in [read, scanned)
 
 	grew   time.Time // when the size last changed
-	filled time.Time // when it was first seen to hold something; zero: when it was found
+	filled time.Time // when it was first seen to hold something; zero: that it is not cut any more
 	seenAt time.Time // when it was last looked at
 	behind time.Time // since when there are bytes that are not acknowledged
 	sought time.Time // since when its body is sought; zero: it is not

@@ -288,7 +288,9 @@ func (s *source) newGeneration(e entry, now time.Time) *generation {
 	g := &generation{src: s, inode: e.st.inode(), path: e.path, packed: e.packed, length: -1}
 	g.attach(e.held)
 	g.found(e.st, now)
-	g.filled = time.Time{}
+	if e.path != s.path {
+		g.filled = time.Time{} // what was moved away is not cut any more
+	}
 	g.sees(e.st.size)
 	return g
 }
