@@ -51,6 +51,7 @@ type generation struct {
 	sought time.Time // since when its body is sought; zero: it is not
 	reason string    // what to say if it is not found
 	cut    bool      // its file held something else before
+	lost   bool      // its place among those that are found again after a recovery is open
 	// attended: it was looked at until just before it went, so that not more is lost than was seen.
 	attended bool
 	changed  bool // since Known was last called

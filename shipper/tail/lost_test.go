@@ -173,3 +173,41 @@ func TestAnotherLogIsNoCopy(t *testing.T) {
 	write(t, path, "two\n")
 	declares(t, tl, h, path, "one\ntwo\n", tail.Missing{Source: path, Generation: 1, From: 4, To: 19, Reason: tail.ReasonTruncated})
 }
+
+// What was cut before anything of it was shipped keeps its place behind older files when positions are asked for anew.
+func TestCutFileKeepsItsPlaceThroughRecovery(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	second := "two, which is long enough to be told from another by what stands in it\n"
+	tl, h := start(t, config(path)), newHub(t)
+	write(t, path, "one\n")
+	behind(t, tl, len("one\n"))
+	must(t, os.Rename(path, path+".1"))
+	waitForClock(t, path)
+	write(t, path, second)
+	behind(t, tl, len("one\n"+second))
+	write(t, path+"-20260101", second) // a copy
+	must(t, os.Truncate(path, 0))
+	waitForClock(t, path)
+	must(t, tl.Fill(&tail.Batch{}, tail.Limits{}))
+	must(t, tl.Recover(nil))
+	write(t, path, "three\n")
+	expect(t, tl, h, path, "one\n"+second+"three\n")
+}
+
+// waitForClock waits until the file system's clock tells what comes from what was.
+func waitForClock(t *testing.T, beside string) {
+	t.Helper()
+	var began time.Time
+	for {
+		must(t, os.WriteFile(beside+".probe", nil, 0o644))
+		st, err := os.Stat(beside + ".probe")
+		must(t, err)
+		must(t, os.Remove(beside+".probe"))
+		if began.IsZero() {
+			began = st.ModTime()
+		}
+		if st.ModTime().After(began) {
+			return
+		}
+	}
+}

@@ -261,6 +261,14 @@ func (s *source) addNew(rest []entry, now time.Time) {
 		news = append(news, n)
 		s.queue = s.queue[:len(s.queue)-1]
 	}
+	s.queue = slices.DeleteFunc(s.queue, func(g *generation) bool {
+		if !g.lost || g.number != 0 {
+			return false
+		}
+		g.lost = false
+		news = append(news, g)
+		return true
+	})
 	slices.SortStableFunc(news, s.older)
 	s.queue = append(s.queue, news...)
 }

@@ -106,7 +106,7 @@ func (s *source) lostUnread(known []Generation) (lost []*generation) {
 			continue
 		}
 		lost = append(lost, &generation{
-			src: s, inode: g.inode, path: g.path, length: -1, size: g.size, seen: g.seen, glimpse: g.glimpse,
+			src: s, inode: g.inode, mtime: g.mtime, lost: true, length: -1, size: g.size, seen: g.seen, glimpse: g.glimpse,
 			grew: g.grew, seenAt: g.seenAt, behind: g.behind, sought: g.grew, reason: cmp.Or(g.reason, ReasonVanished), cut: g.cut, attended: g.attended,
 		})
 	}
@@ -128,10 +128,16 @@ func (s *source) restoreLost(lost []*generation) {
 	}
 }
 
-// mayBe reports whether an unread generation that is gone can be the one that the chain knows.
+// mayBe reports whether an unread generation that is gone can be the one that the chain knows. Where the file held something else before,
+// that is what the chain knows, unless their beginnings are the same.
 func (g *generation) mayBe(known *generation) bool {
-	return known.id.Inode == g.inode.ino && known.id.Device == g.inode.dev && known.id.Birth == g.inode.birth &&
-		known.read <= g.seen && (known.id.HeadLen != g.glimpse.Len || known.id.Head == g.glimpse.Sum)
+	if known.id.Inode != g.inode.ino || known.id.Device != g.inode.dev || known.id.Birth != g.inode.birth || known.read > g.seen {
+		return false
+	}
+	if known.id.HeadLen == g.glimpse.Len {
+		return known.id.Head == g.glimpse.Sum
+	}
+	return !g.cut
 }
 
 // release empties the source and returns the files that it holds.
