@@ -110,6 +110,7 @@ func (m *machine) open() {
 	if m.cur != nil {
 		return
 	}
+	m.tickOver()
 	f, err := os.OpenFile(m.path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644)
 	m.must(err)
 	m.cur = f

@@ -231,9 +231,9 @@ func (w *writer) reader(up bool) {
 
 // await waits for what the test tells.
 func (w *writer) await(what string, is func() bool) {
-	for deadline := time.Now().Add(time.Minute); !is(); w.pause(1) {
+	for deadline := time.Now().Add(2 * time.Minute); !is(); w.pause(1) {
 		if time.Now().After(deadline) {
-			panic(stop{fmt.Errorf("not within a minute: %s", what)})
+			panic(stop{fmt.Errorf("not within two minutes: %s", what)})
 		}
 	}
 }
