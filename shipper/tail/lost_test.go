@@ -185,10 +185,13 @@ func TestCutFileKeepsItsPlaceThroughRecovery(t *testing.T) {
 	waitForClock(t, path)
 	write(t, path, second)
 	behind(t, tl, len("one\n"+second))
-	write(t, path+"-20260101", second) // a copy
 	must(t, os.Truncate(path, 0))
+	for range 5 { // until the cut is noticed
+		must(t, tl.Fill(&tail.Batch{}, tail.Limits{}))
+		<-tl.Wake()
+	}
+	write(t, path+"-20260101", second) // the copy comes to light
 	waitForClock(t, path)
-	must(t, tl.Fill(&tail.Batch{}, tail.Limits{}))
 	must(t, tl.Recover(nil))
 	write(t, path, "three\n")
 	expect(t, tl, h, path, "one\n"+second+"three\n")
