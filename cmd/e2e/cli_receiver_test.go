@@ -171,6 +171,7 @@ func TestCLIReceiverDrainOfTheLast(t *testing.T) {
 		t.Errorf("it stands as %+v", row)
 	}
 	r.join("next")
+	until(t, "the next one is a member", func() bool { return len(r.rows()) == 2 })
 	if said, status := r.drain("--timeout", "1m", "only"); status != 0 || strings.Contains(said, "warning") {
 		t.Errorf("exit status %d, it said\n%s", status, said)
 	}
