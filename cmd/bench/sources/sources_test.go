@@ -2,6 +2,7 @@ package sources_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -144,43 +145,81 @@ func TestFilesLeavesRotatedOnesToTheirSource(t *testing.T) {
 // A receiver rotates and compresses while somebody reads: no byte may be seen twice or not at all.
 func TestOpenOfALiveArchiveMissesNothing(t *testing.T) {
 	dir := t.TempDir()
-	log := filepath.Join(dir, "hosts", "h", "a")
-	put(t, log, "0")
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for n := 0; ; n++ {
-			select {
-			case <-stop:
-				return
-			default:
+	active := filepath.Join(dir, "hosts", "h", "a")
+	put(t, active, "0,")
+	all, err := sources.Archive(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rotations = 200
+	var whole strings.Builder
+	for n := range rotations + 1 {
+		fmt.Fprintf(&whole, "%d,", n)
+	}
+	rotated := make(chan error, 1)
+	go func() { rotated <- rotate(active, rotations) }()
+	opened := 0
+	for end := false; !end; {
+		select {
+		case err := <-rotated:
+			if err != nil {
+				t.Fatal(err)
 			}
-			old := log + "%00000001-" + strings.Repeat("0", 18)
-			os.Rename(log, old)
-			os.WriteFile(log, []byte("1"), 0o644)
-			os.Remove(log)
-			os.Rename(old, log)
-		}
-	}()
-	defer func() { close(stop); <-stopped }()
-	for range 300 {
-		all, err := sources.Archive(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(all) == 0 { // a directory listing may miss a file while it gets another name
-			continue
+			end = true
+		default:
 		}
 		r, err := all[0].Open()
 		if err != nil {
 			continue // the names never stood still; refusing is right
 		}
-		data, _ := io.ReadAll(r)
+		data, err := io.ReadAll(r)
 		r.Close()
-		if s := string(data); s != "" && s != "0" && s != "01" {
-			t.Fatalf("read %q", s)
+		if err != nil || !strings.HasPrefix(whole.String(), string(data)) || end && len(data) != whole.Len() {
+			t.Fatalf("read %q %v", data, err)
+		}
+		opened++
+	}
+	if opened < 2 {
+		t.Errorf("only the end was opened")
+	}
+}
+
+// rotate moves the active file away some times, and compresses every segment but the newest as a janitor does.
+func rotate(active string, times int) error {
+	segment := func(n int) string { return fmt.Sprintf("%s%%00000001-%018d", active, n) }
+	for n := range times {
+		if err := os.Rename(active, segment(n)); err != nil {
+			return err
+		}
+		if err := os.WriteFile(active, fmt.Appendf(nil, "%d,", n+1), 0o644); err != nil {
+			return err
+		}
+		if n == 0 {
+			continue
+		}
+		if err := compress(segment(n - 1)); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+func compress(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write(text)
+	z.Close()
+	if err := os.WriteFile(path+".gz%+", b.Bytes(), 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".gz%+", path+".gz"); err != nil {
+		return err
+	}
+	return os.Remove(path)
 }
 
 func TestCompareNamesTheFirstDifference(t *testing.T) {
