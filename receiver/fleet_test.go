@@ -149,7 +149,10 @@ func (n *node) start() {
 // Dial connects to the proxy, and counts what is sent there.
 func (n *node) Dial(network, address string) (net.Conn, error) {
 	conn, err := net.Dial(network, address)
-	return counting{conn, &n.writes}, err
+	if err != nil {
+		return nil, err // a client closes the connection it was given, even beside an error
+	}
+	return counting{conn, &n.writes}, nil
 }
 
 // counting is a connection that counts the writes of records and wishes.
