@@ -133,12 +133,7 @@ func (c *coordinator) assign(ctx context.Context, members []Member) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
 	}
-	if revision == 0 {
-		_, err = c.bucket.Create(ctx, key, data)
-	} else {
-		_, err = c.bucket.Update(ctx, key, data, revision)
-	}
-	if err != nil { // refused, or unknown: read again
+	if _, err = compareAndSet(ctx, c.bucket, key, data, revision); err != nil { // refused, or unknown: read again
 		return fmt.Errorf("write %s: %w", key, err)
 	}
 	c.term, c.wished = term, true

@@ -58,10 +58,8 @@ func Drain(ctx context.Context, js jetstream.JetStream, archive string, drained 
 		now = append(now, archive)
 	}
 	data, err := json.Marshal(now)
-	if err == nil && revision == 0 {
-		_, err = bucket.Create(ctx, wire.DrainsKey, data)
-	} else if err == nil {
-		_, err = bucket.Update(ctx, wire.DrainsKey, data, revision)
+	if err == nil {
+		_, err = compareAndSet(ctx, bucket, wire.DrainsKey, data, revision)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", wire.DrainsKey, err)
@@ -71,15 +69,6 @@ func Drain(ctx context.Context, js jetstream.JetStream, archive string, drained 
 
 // readDrains lists the archives whose receivers shall own nothing, with the revision of the list; 0 when there is none.
 func readDrains(ctx context.Context, bucket jetstream.KeyValue) (archives []string, revision uint64, err error) {
-	entry, err := bucket.Get(ctx, wire.DrainsKey)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, 0, nil
-	}
-	if err == nil {
-		revision, err = entry.Revision(), json.Unmarshal(entry.Value(), &archives)
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("read %s: %w", wire.DrainsKey, err)
-	}
-	return archives, revision, nil
+	revision, err = readKey(ctx, bucket, wire.DrainsKey, &archives)
+	return archives, revision, err
 }

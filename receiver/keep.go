@@ -2,15 +2,12 @@ package receiver
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/logdrive/logdrive/cluster/wire"
-	"github.com/logdrive/logdrive/receiver/handover"
 )
 
 // keeper purges what is archived of one partition, by rules H1 and H2: only what the host's table covers, so nothing above the floor, and never the message at
@@ -36,26 +33,12 @@ func (k *keeper) keep(ctx context.Context) (err error) {
 			return fmt.Errorf("open stream: %w", err)
 		}
 	}
-	if k.floor, err = k.readFloor(ctx); err != nil {
+	records := recordStore{bucket: k.bucket, key: wire.RecordKey(k.layout.Number, k.number)}
+	if err := records.read(ctx); err != nil {
 		return err
 	}
+	k.floor = records.record.Floor
 	return k.retain(ctx)
-}
-
-func (k *keeper) readFloor(ctx context.Context) (uint64, error) {
-	key := wire.RecordKey(k.layout.Number, k.number)
-	entry, err := k.bucket.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return 0, nil
-	}
-	var r handover.Record
-	if err == nil {
-		err = json.Unmarshal(entry.Value(), &r)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", key, err)
-	}
-	return r.Floor, nil
 }
 
 // retain purges by age and, when the stream fills up, whatever may go.

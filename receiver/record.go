@@ -25,19 +25,12 @@ type recordStore struct {
 
 // read fetches the record from the stream's leader; an absent one is the zero Record.
 func (s *recordStore) read(ctx context.Context) error {
-	entry, err := s.bucket.Get(ctx, s.key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		s.revision, s.record = 0, handover.Record{}
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", s.key, err)
-	}
 	var r handover.Record
-	if err := json.Unmarshal(entry.Value(), &r); err != nil {
-		return fmt.Errorf("read %s: %w", s.key, err)
+	revision, err := readKey(ctx, s.bucket, s.key, &r)
+	if err != nil {
+		return err
 	}
-	s.revision, s.record = entry.Revision(), r
+	s.revision, s.record = revision, r
 	return nil
 }
 
@@ -47,12 +40,7 @@ func (s *recordStore) write(ctx context.Context, r handover.Record) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", s.key, err)
 	}
-	var revision uint64
-	if s.revision == 0 {
-		revision, err = s.bucket.Create(ctx, s.key, data)
-	} else {
-		revision, err = s.bucket.Update(ctx, s.key, data, s.revision)
-	}
+	revision, err := compareAndSet(ctx, s.bucket, s.key, data, s.revision)
 	if err != nil {
 		return fmt.Errorf("write %s: %w: %w", s.key, errRecordMoved, err)
 	}

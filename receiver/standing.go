@@ -3,7 +3,6 @@ package receiver
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -86,13 +85,9 @@ func addMembers(ctx context.Context, js jetstream.JetStream, of func(string) *St
 
 // addPartitions notes who owns the partitions of the layout, and who should.
 func addPartitions(ctx context.Context, bucket jetstream.KeyValue, of func(string) *Standing) error {
-	entry, err := bucket.Get(ctx, wire.LayoutKey)
-	var layout wire.Layout
-	if err == nil {
-		err = json.Unmarshal(entry.Value(), &layout)
-	}
+	layout, err := readLayout(ctx, bucket)
 	if err != nil {
-		return fmt.Errorf("read the layout: %w", err)
+		return err
 	}
 	for p := range layout.Partitions {
 		store := recordStore{bucket: bucket, key: wire.RecordKey(layout.Number, p)}

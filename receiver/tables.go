@@ -82,20 +82,13 @@ func (s *tables) write(ctx context.Context, host string, table wire.Table) error
 			return err
 		}
 		var revision uint64
-		if revision, err = s.put(ctx, wire.TableKey(s.stream, host), data, now.revision); err == nil {
+		if revision, err = compareAndSet(ctx, s.bucket, wire.TableKey(s.stream, host), data, now.revision); err == nil {
 			s.known[host] = tableState{revision, table.Sequence}
 			return nil
 		}
 		delete(s.known, host)
 	}
 	return fmt.Errorf("write table of host %s: %w", host, err)
-}
-
-func (s *tables) put(ctx context.Context, key string, data []byte, revision uint64) (uint64, error) {
-	if revision == 0 {
-		return s.bucket.Create(ctx, key, data)
-	}
-	return s.bucket.Update(ctx, key, data, revision)
 }
 
 // state tells how the table of a host stands in the bucket, as far as possible from memory.

@@ -2,9 +2,6 @@ package receiver
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 
@@ -36,17 +33,8 @@ func newWishes(bucket jetstream.KeyValue, key string, log *slog.Logger) *wishes 
 
 // readWishes reads them from the leader of the bucket, with their revision; 0 when there are none.
 func readWishes(ctx context.Context, bucket jetstream.KeyValue, key string) (w Wishes, revision uint64, err error) {
-	entry, err := bucket.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return w, 0, nil
-	}
-	if err == nil {
-		revision, err = entry.Revision(), json.Unmarshal(entry.Value(), &w)
-	}
-	if err != nil {
-		return w, 0, fmt.Errorf("read %s: %w", key, err)
-	}
-	return w, revision, nil
+	revision, err = readKey(ctx, bucket, key, &w)
+	return w, revision, err
 }
 
 // run follows the wishes until ctx ends.
