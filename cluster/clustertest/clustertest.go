@@ -1,7 +1,7 @@
 // Package clustertest runs hubs and leaves inside tests, and a proxy that cuts, holds and delays what flows between them.
 //
 // Start runs a hub, StartLeaf a leaf that is linked to it (clustertest.go); Batch, Publish and Hello speak as an agent does (batch.go); StartProxy stands
-// between them (proxy.go).
+// between them (proxy.go). StartDNS serves a zone that a test changes as it goes (dns.go).
 //
 // Everything it starts listens on loopback, on ports that the system chose, and ends with the test.
 package clustertest
