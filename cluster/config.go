@@ -26,12 +26,20 @@ type HubConfig struct {
 	StoreDir    string       // the node's directory, made when absent; one process uses it at a time
 	Listen      string       // host:port for receivers; port 0: the system chooses
 	LeafListen  string       // host:port for agents' leaves; port 0: the system chooses
+	Websocket   string       // host:port for agents' leaves over WebSocket; "": none; port 0: the system chooses
+	Advertise   Advertise    // where agents reach this node, if not at its listeners
 	Secret      string       // what receivers and agents must know; "": the one in <store>/secret, made at the first start
 	Partitions  int          // used when the hub is founded; 0: 8
 	StreamBytes int64        // size limit of a partition's stream in bytes, used when the hub is founded
 	Logger      *slog.Logger // required
 
 	HelloTimeout time.Duration // of one answer to an agent; a chain that is longer than that is read on at the next hello
+}
+
+// Advertise is what a hub node tells agents of its addresses. Those that were given the address of another node come by it.
+type Advertise struct {
+	Leaf      string // host:port; "": the leaf listener's own
+	Websocket string // ws://host:port or wss://host:port; "": none, since what serves WebSocket to a network usually stands before the listener
 }
 
 // DefaultHubConfig is a hub for one machine. StoreDir and Logger are left to the caller.
@@ -68,7 +76,25 @@ func (c HubConfig) Validate() error {
 	if strings.ContainsAny(c.Name, " \t\n") {
 		fault("name %q holds a space", c.Name)
 	}
-	faults = append(faults, checkListen("listen", c.Listen), checkListen("leaf-listen", c.LeafListen))
+	faults = append(faults, checkListen("listen", c.Listen), checkListen("leaf-listen", c.LeafListen), c.Advertise.validate())
+	if c.Websocket != "" {
+		faults = append(faults, checkListen("websocket-listen", c.Websocket))
+	}
+	return errors.Join(faults...)
+}
+
+func (a Advertise) validate() error {
+	var faults []error
+	if a.Leaf != "" {
+		if _, port, err := splitAddress(a.Leaf); err != nil || port <= 0 {
+			faults = append(faults, fmt.Errorf("leaf-advertise %q is not host:port", a.Leaf))
+		}
+	}
+	if a.Websocket != "" {
+		if u, err := url.Parse(a.Websocket); err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Hostname() == "" {
+			faults = append(faults, fmt.Errorf("websocket-advertise %q is not ws://host:port or wss://host:port", a.Websocket))
+		}
+	}
 	return errors.Join(faults...)
 }
 

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -108,6 +110,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		return endOf(ctx, err)
 	}
 	defer stopServer(h.server, h.log)
+	defer sendLeavesAway(h.server)
 	nc, err := h.Connect(nats.Name("logdrive hub"))
 	if err != nil {
 		return err
@@ -179,6 +182,7 @@ func (h *Hub) serve(ctx context.Context, nc *nats.Conn) error {
 	group.Go(func() error { return h.watch(ctx) })
 	group.Go(func() error { return follower.run(ctx) })
 	group.Go(func() error { return driver.run(ctx) })
+	group.Go(func() error { return newBeacon(nc, h.server, h.self(), h.log).run(ctx) })
 	return group.Wait()
 }
 
@@ -255,6 +259,21 @@ func (h *Hub) Ready() <-chan struct{} { return h.ready }
 
 // Addresses are the listeners, with the ports that the system chose.
 func (h *Hub) Addresses() Addresses { return h.addrs }
+
+// self is what this node tells others of itself.
+func (h *Hub) self() wire.Node {
+	leaf := h.cfg.Advertise.Leaf
+	if host, _, err := net.SplitHostPort(h.cfg.LeafListen); leaf == "" && err == nil && !anyAddress(host) {
+		leaf = strings.TrimPrefix(h.addrs.Leaf, "nats-leaf://")
+	}
+	return wire.Node{Name: h.cfg.Name, Cluster: h.server.ClusterName(), Leaf: leaf, Websocket: h.cfg.Advertise.Websocket}
+}
+
+// anyAddress says that a listener takes every address of the machine, so that nobody can be told one.
+func anyAddress(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
 
 // Secret is what receivers and agents must know.
 func (h *Hub) Secret() string { return h.cfg.Secret }

@@ -16,7 +16,7 @@ import (
 // Accounts and users of a hub.
 const (
 	accountLogs   = "LOGS"   // owns the streams; receivers and the hub's own clients
-	accountAgents = "AGENTS" // what agents see: the services logs.* and hello.*, and nothing else
+	accountAgents = "AGENTS" // what agents see: the services logs.*, hello.* and nodes.*, and nothing else
 	userReceiver  = "receiver"
 	userAgent     = "agent"
 	domain        = "hub"    // of JetStream
@@ -46,10 +46,10 @@ accounts {
   SYS {}
   LOGS {
     jetstream { max_mem: %d, max_file: %d }
-    exports [ { service: "logs.*" }, { service: "hello.*" } ]
+    exports [ { service: "logs.*" }, { service: "hello.*" }, { service: "nodes.*" } ]
   }
   AGENTS {
-    imports [ { service: { account: LOGS, subject: "logs.*" } }, { service: { account: LOGS, subject: "hello.*" } } ]
+    imports [ { service: { account: LOGS, subject: "logs.*" } }, { service: { account: LOGS, subject: "hello.*" } }, { service: { account: LOGS, subject: "nodes.*" } } ]
   }
 }`
 
@@ -79,6 +79,13 @@ func hubOptions(cfg HubConfig, l wire.Layout) (*server.Options, error) {
 	if o.LeafNode.Host, o.LeafNode.Port, err = splitAddress(cfg.LeafListen); err != nil {
 		return nil, err
 	}
+	if cfg.Websocket != "" {
+		if o.Websocket.Host, o.Websocket.Port, err = splitAddress(cfg.Websocket); err != nil {
+			return nil, err
+		}
+		o.Websocket.NoTLS = true // the listener is on loopback: whoever serves it to a network ends TLS before it
+		o.Websocket.HandshakeTimeout = dialTimeout
+	}
 	o.JetStream = true
 	o.JetStreamDomain = domain
 	o.StoreDir = cfg.StoreDir
@@ -106,9 +113,9 @@ func users(accounts []*server.Account, secret string) []*server.User {
 		AllowedConnectionTypes: map[string]struct{}{jwt.ConnectionTypeStandard: {}, jwt.ConnectionTypeInProcess: {}},
 	}, {
 		Username: userAgent, Password: secret, Account: account[accountAgents],
-		AllowedConnectionTypes: map[string]struct{}{jwt.ConnectionTypeLeafnode: {}},
+		AllowedConnectionTypes: map[string]struct{}{jwt.ConnectionTypeLeafnode: {}, jwt.ConnectionTypeLeafnodeWS: {}},
 		Permissions: &server.Permissions{
-			Publish:   allow(wire.LogSubjects, wire.HelloSubjects),
+			Publish:   allow(wire.LogSubjects, wire.HelloSubjects, wire.NodesSubjects),
 			Subscribe: allow(inboxes + ".*.>"),
 		},
 	}}
@@ -166,8 +173,9 @@ func splitAddress(address string) (host string, port int, err error) {
 
 // Addresses are where a hub is reached.
 type Addresses struct {
-	Client string `json:"client"` // nats://host:port for receivers
-	Leaf   string `json:"leaf"`   // nats-leaf://host:port for agents
+	Client    string `json:"client"`              // nats://host:port for receivers
+	Leaf      string `json:"leaf"`                // nats-leaf://host:port for agents
+	Websocket string `json:"websocket,omitempty"` // ws://host:port for agents; "": none
 }
 
 func addresses(cfg HubConfig, s *server.Server) (Addresses, error) {
@@ -175,10 +183,14 @@ func addresses(cfg HubConfig, s *server.Server) (Addresses, error) {
 	if err != nil {
 		return Addresses{}, fmt.Errorf("read listeners: %w", err)
 	}
-	return Addresses{
+	a := Addresses{
 		Client: "nats://" + withPort(cfg.Listen, v.Port),
 		Leaf:   "nats-leaf://" + withPort(cfg.LeafListen, v.LeafNode.Port),
-	}, nil
+	}
+	if cfg.Websocket != "" {
+		a.Websocket = "ws://" + withPort(cfg.Websocket, v.Websocket.Port)
+	}
+	return a, nil
 }
 
 // withPort is an address that is valid already, with the port that the system chose.

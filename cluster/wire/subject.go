@@ -12,6 +12,7 @@ import (
 const (
 	LogSubjects   = "logs.*"  // batches, one token: the host
 	HelloSubjects = "hello.*" // the hello service, one token: the host
+	NodesSubjects = "nodes.*" // which hub nodes there are, one token: the host
 )
 
 // LogSubject is where the agent of host publishes its batches.
@@ -19,6 +20,9 @@ func LogSubject(host string) string { return "logs." + HostToken(host) }
 
 // HelloSubject is where the agent of host says hello.
 func HelloSubject(host string) string { return "hello." + HostToken(host) }
+
+// NodesSubject is where the agent of host asks for the hub's nodes.
+func NodesSubject(host string) string { return "nodes." + HostToken(host) }
 
 // Mapping is the destination the hub maps LogSubjects onto: the server computes the partition, agents never do.
 func Mapping(layout, partitions int) string {

@@ -60,6 +60,9 @@ func hubFlags() []cli.Flag {
 		text("store", "./hub", "directory of the hub node's streams"),
 		text("listen", "127.0.0.1:4222", "where receivers connect"),
 		text("leaf-listen", "127.0.0.1:7422", "where agents connect"),
+		text("leaf-advertise", "", "host:port that agents are told for this node, if they do not reach it where it listens"),
+		text("websocket-listen", "", "where agents connect over WebSocket (off by default)"),
+		text("websocket-advertise", "", "ws:// or wss://host:port that agents which came over WebSocket are told for this node"),
 		number("partitions", 0, "shares the hosts are divided into, when the hub is founded (8)"),
 		text("stream-size", "1GiB", "size of one partition's stream, when the hub is founded; a full one pushes back to the agents"),
 	}

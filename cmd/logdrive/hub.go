@@ -46,6 +46,7 @@ func runHub(c *cli.Context) error {
 func newHub(c *cli.Context, p *process, store string) (*cluster.Hub, error) {
 	cfg := cluster.DefaultHubConfig()
 	cfg.Name, cfg.StoreDir, cfg.Listen, cfg.LeafListen = c.String("name"), store, c.String("listen"), c.String("leaf-listen")
+	cfg.Websocket, cfg.Advertise = c.String("websocket-listen"), cluster.Advertise{Leaf: c.String("leaf-advertise"), Websocket: c.String("websocket-advertise")}
 	cfg.Partitions, cfg.Logger = c.Int("partitions"), p.log
 	var err error
 	if cfg.StreamBytes, err = size(c, "stream-size"); err != nil {
@@ -67,5 +68,5 @@ func announceHub(ctx context.Context, p *process, hub *cluster.Hub) error {
 	}
 	at := hub.Addresses()
 	p.log.Info("hub is ready", "client", at.Client, "leaf", at.Leaf)
-	return p.announce(ports{Client: at.Client, Leaf: at.Leaf})
+	return p.announce(ports{Client: at.Client, Leaf: at.Leaf, Websocket: at.Websocket})
 }

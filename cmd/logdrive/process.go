@@ -39,10 +39,11 @@ type process struct {
 
 // ports is what --ports-file holds.
 type ports struct {
-	Client string `json:"client,omitempty"` // of the hub, for receivers
-	Leaf   string `json:"leaf,omitempty"`   // of the hub, for agents
-	HTTP   string `json:"http,omitempty"`
-	PID    int    `json:"pid"`
+	Client    string `json:"client,omitempty"`    // of the hub, for receivers
+	Leaf      string `json:"leaf,omitempty"`      // of the hub, for agents
+	Websocket string `json:"websocket,omitempty"` // the same
+	HTTP      string `json:"http,omitempty"`
+	PID       int    `json:"pid"`
 }
 
 func newProcess(c *cli.Context) (*process, error) {
