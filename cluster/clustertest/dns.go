@@ -17,6 +17,7 @@ type DNS struct {
 	mu     sync.Mutex // guards what follows
 	zone   map[string][]dns.RR
 	faults map[dns.Question]int
+	before map[dns.Question]func()
 	asked  []string
 }
 
@@ -26,7 +27,7 @@ const mute = -1
 // StartDNS starts a server that knows no names, and stops it at the end of the test.
 func StartDNS(t testing.TB) *DNS {
 	t.Helper()
-	d := &DNS{t: t, zone: map[string][]dns.RR{}, faults: map[dns.Question]int{}}
+	d := &DNS{t: t, zone: map[string][]dns.RR{}, faults: map[dns.Question]int{}, before: map[dns.Question]func(){}}
 	packets, listener := listenDNS(t)
 	d.address = packets.LocalAddr().String()
 	for _, s := range []*dns.Server{{PacketConn: packets, Handler: d}, {Listener: listener, Handler: d}} {
@@ -110,6 +111,13 @@ func (d *DNS) Mute(name, recordType string) {
 	d.fault(name, recordType, mute)
 }
 
+// Before calls do once, before the next question for records of one type is answered: what changes between two questions.
+func (d *DNS) Before(name, recordType string, do func()) {
+	d.t.Helper()
+	q := d.question(name, recordType)
+	d.change(func() { d.before[q] = do })
+}
+
 // Asked lists the questions since the start, each as "AAAA hub.test.".
 func (d *DNS) Asked() (list []string) {
 	d.change(func() { list = slices.Clone(d.asked) })
@@ -118,13 +126,17 @@ func (d *DNS) Asked() (list []string) {
 
 func (d *DNS) fault(name, recordType string, code int) {
 	d.t.Helper()
+	q := d.question(name, recordType)
+	d.change(func() { d.faults[q] = code })
+}
+
+func (d *DNS) question(name, recordType string) dns.Question {
+	d.t.Helper()
 	kind, ok := dns.StringToType[recordType]
 	if !ok {
 		d.t.Fatalf("no DNS record is of type %q", recordType)
 	}
-	d.change(func() {
-		d.faults[dns.Question{Name: dns.CanonicalName(name), Qtype: kind, Qclass: dns.ClassINET}] = code
-	})
+	return dns.Question{Name: dns.CanonicalName(name), Qtype: kind, Qclass: dns.ClassINET}
 }
 
 func (d *DNS) heal(name string) {
@@ -148,6 +160,7 @@ func (d *DNS) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
 	reply.Authoritative = true
 	q := request.Question[0]
 	q.Name = dns.CanonicalName(q.Name)
+	d.runBefore(q)
 	answers := true
 	d.change(func() { answers = d.answer(q, reply) })
 	if !answers {
@@ -162,6 +175,17 @@ func (d *DNS) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
 	}
 	reply.Truncate(size)
 	_ = w.WriteMsg(reply) // whoever asked may have gone
+}
+
+func (d *DNS) runBefore(q dns.Question) {
+	var do func()
+	d.change(func() {
+		do = d.before[q]
+		delete(d.before, q)
+	})
+	if do != nil {
+		do()
+	}
 }
 
 func (d *DNS) answer(q dns.Question, reply *dns.Msg) bool {
