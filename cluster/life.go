@@ -1,0 +1,216 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"golang.org/x/sync/errgroup"
+)
+
+// reportEvery is how often a platform that wants to know is told how the node is, brokenAfter how long it must not serve to count as broken: an election or a restart of
+// the others takes less.
+const (
+	reportEvery = 10 * time.Second
+	brokenAfter = time.Minute
+)
+
+// metaFiles finds, below a store, what a member of a cluster keeps of the group that leads it, whatever the system account is called.
+const metaFiles = streamsDir + "/*/_js_/_meta_"
+
+// checkKind refuses what the server would do without a word: a cluster deletes the streams that a single server has made, and a single server does not know
+// what the members of a cluster hold together.
+func checkKind(dir string, clustered bool) error {
+	meta, err := filepath.Glob(filepath.Join(dir, metaFiles))
+	if err != nil {
+		return fmt.Errorf("look into store %s: %w", dir, err)
+	}
+	streams, err := filepath.Glob(filepath.Join(dir, streamsDir, "*", "streams", "*"))
+	if err != nil {
+		return fmt.Errorf("look into store %s: %w", dir, err)
+	}
+	switch {
+	case clustered && len(meta) == 0 && len(streams) > 0:
+		return fmt.Errorf("store %s is of a node that was alone: a cluster would delete its streams. Let the archive have everything of it (logdrive hub partitions shows what is missing), "+
+			"then found the cluster in new directories and lead the agents there", dir)
+	case !clustered && len(meta) > 0:
+		return fmt.Errorf("store %s is of a node of a cluster: start it with its peers and the number of nodes it was founded with", dir)
+	}
+	return nil
+}
+
+// fresh says that this node was never a member of anything.
+func (n *Node) fresh() bool {
+	meta, err := filepath.Glob(filepath.Join(n.cfg.StoreDir, metaFiles))
+	return err == nil && len(meta) == 0
+}
+
+// awaitPeers blocks until enough peers are known to start: as many as there are founders for an empty node, for it counts them; any for one that was a member.
+func (n *Node) awaitPeers(ctx context.Context) error {
+	if err := n.discovery.recall(); err != nil {
+		return err
+	}
+	var told time.Time
+	for {
+		if _, err := n.discovery.look(ctx, noRoute); err != nil {
+			return err
+		}
+		known := n.discovery.peers().Routes
+		if len(known) >= n.nodes || len(known) > 0 && !n.fresh() {
+			return nil
+		}
+		if time.Since(told) > tellEvery {
+			told = time.Now()
+			n.log.Info("waiting for the other founders", "founders", n.nodes, "known", known, "own", n.own())
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(min(n.cfg.DiscoverEvery, time.Second)):
+		}
+	}
+}
+
+func noRoute(string) bool { return false }
+
+// attend follows the peers, and what the platform wants to know and says, until ctx ends or the node has left.
+func (n *Node) attend(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if n.clustered() {
+		group.Go(func() error { return n.follow(ctx) })
+	}
+	if r, ok := n.cfg.Adapter.(Reporter); ok {
+		group.Go(func() error { return n.report(ctx, r) })
+	}
+	if e, ok := n.cfg.Adapter.(Ender); ok {
+		group.Go(func() error { return n.awaitEnding(ctx, e) })
+	}
+	group.Go(func() error { return n.awaitLeave(ctx) })
+	return group.Wait()
+}
+
+// follow asks for peers again and again, and gives the server new routes when they have changed.
+func (n *Node) follow(ctx context.Context) error {
+	tick := time.NewTicker(n.cfg.DiscoverEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		changed, err := n.discovery.look(ctx, n.linkedTo)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil { // the list could not be kept; the node goes on with it
+			n.log.Error("peers are not kept for the next start", "err", err)
+		}
+		if !changed {
+			continue
+		}
+		if err := n.reload(); err != nil {
+			n.log.Error("peers have changed, and the server does not take them; it does after a restart", "err", err)
+		}
+	}
+}
+
+// linkedTo says that a route to the address is up.
+func (n *Node) linkedTo(address string) bool {
+	want, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return false
+	}
+	routes, err := n.server.Routez(nil)
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(routes.Routes, func(r *server.RouteInfo) bool {
+		return r.DidSolicit && net.JoinHostPort(r.IP, strconv.Itoa(r.Port)) == want.String()
+	})
+}
+
+// Fault is why the node is not all it should be: peers cannot be discovered, or its cluster does not serve. nil: all is well.
+func (n *Node) Fault() error {
+	var faults []error
+	if n.clustered() {
+		if err := n.discovery.failing(); err != nil {
+			faults = append(faults, fmt.Errorf("peers cannot be discovered: %w", err))
+		}
+	}
+	if !n.serving() {
+		faults = append(faults, errors.New("JetStream does not serve here: the cluster has no leader, or this node is behind"))
+	}
+	return errors.Join(faults...)
+}
+
+// report tells the platform how the node is.
+func (n *Node) report(ctx context.Context, r Reporter) error {
+	tick := time.NewTicker(serveLook)
+	defer tick.Stop()
+	var said Status
+	var at time.Time
+	served := time.Now()
+	for {
+		now := n.status(&served)
+		if now != said || time.Since(at) >= reportEvery {
+			if err := r.Report(ctx, now); err != nil && ctx.Err() == nil {
+				n.log.Warn("platform does not take how this node is", "state", now.State, "err", err)
+			}
+			said, at = now, time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// serveLook is how often a node looks whether it serves.
+const serveLook = time.Second
+
+func (n *Node) status(served *time.Time) Status {
+	if n.serving() {
+		*served = time.Now()
+	}
+	select {
+	case <-n.leave:
+		return Status{State: Leaving}
+	default:
+	}
+	if gone := time.Since(*served); gone > brokenAfter {
+		return Status{State: Broken, Reason: fmt.Sprintf("JetStream has not served for %s", gone.Round(time.Second))}
+	}
+	return Status{State: Working}
+}
+
+// awaitEnding leaves when the platform takes the disk away with the machine. An end after which the node comes back is a stop like any other, and the process is told of it by a signal.
+func (n *Node) awaitEnding(ctx context.Context, e Ender) error {
+	for {
+		ending, err := e.Ending(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			n.log.Warn("platform does not tell when it ends this node; asking again", "err", err)
+		case ending.ForGood:
+			n.log.Warn("platform takes this node away: leaving", "reason", ending.Reason, "before", ending.Before)
+			n.Leave()
+			return nil
+		default:
+			n.log.Warn("platform ends this node", "reason", ending.Reason, "before", ending.Before)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(n.cfg.DiscoverEvery):
+		}
+	}
+}

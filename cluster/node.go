@@ -1,0 +1,307 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+)
+
+// NodeConfig describes an embedded NATS server that finds its peers by itself.
+type NodeConfig struct {
+	Name          string  // begins the server's name; "": what the adapter says, else "node". A random part follows, kept in the store
+	StoreDir      string  // the node's directory, made when absent; one process uses it at a time
+	Nodes         int     // how many nodes found the cluster; 0: what the adapter says, else 1. One node is no cluster, two are refused
+	Cluster       string  // its name; "": what the adapter says, else "logdrive"
+	ClusterListen string  // host:port for the other nodes; not needed by one node
+	GatewayListen string  // host:port for other clusters; needed when the adapter names some
+	Secret        string  // what nodes must know to join; needed by more than one
+	Adapter       Adapter // needed by more than one
+
+	DiscoverEvery time.Duration // how often the adapter is asked for peers; 0: every 5 s
+
+	// Options makes the server's options, new ones at each call: they are loaded again when the peers change. What concerns name, store, system user,
+	// routes and gateways is set by the node afterwards. nil: a server with JetStream for clients on 127.0.0.1:4222.
+	Options func() (*server.Options, error)
+	Logger  *slog.Logger // required
+}
+
+// Defaults of a node.
+const (
+	discoverEvery  = 5 * time.Second
+	defaultCluster = "logdrive"
+	minNodes       = 3 // of a cluster: two can lose none
+	serveStep      = 50 * time.Millisecond
+)
+
+// Node is a NATS server that founds a cluster with its peers, or joins the one that is there, and follows them as they come and go. Run owns it; the other methods may be called from
+// any goroutine, but only once Ready is closed.
+type Node struct {
+	cfg       NodeConfig
+	log       *slog.Logger
+	store     *store
+	nodes     int // founders
+	self      Self
+	name      string
+	password  string // of the system user: this process alone knows it
+	discovery *discovery
+	server    *server.Server
+	loading   sync.Mutex // options are changed, made and loaded by one goroutine at a time
+	leave     chan struct{}
+	leaving   sync.Once
+	ready     chan struct{}
+	ended     chan struct{}
+	cancel    context.CancelFunc
+}
+
+// NewNode checks the config. It starts and opens nothing.
+func NewNode(cfg NodeConfig) (*Node, error) {
+	if cfg.Options == nil {
+		cfg.Options = plainOptions
+	}
+	cfg.DiscoverEvery = cmp.Or(cfg.DiscoverEvery, discoverEvery)
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("node config: %w", err)
+	}
+	return &Node{
+		cfg: cfg, log: cfg.Logger, password: randomID(24), leave: make(chan struct{}),
+		ready: make(chan struct{}), ended: make(chan struct{}),
+	}, nil
+}
+
+func (c NodeConfig) validate() error {
+	var faults []error
+	if c.StoreDir == "" {
+		faults = append(faults, errors.New("store directory is not set"))
+	}
+	if c.Logger == nil {
+		faults = append(faults, errors.New("logger is not set"))
+	}
+	if c.Nodes < 0 {
+		faults = append(faults, fmt.Errorf("%d nodes", c.Nodes))
+	}
+	return errors.Join(append(faults, c.checkNodes(c.Nodes))...)
+}
+
+// checkNodes tells what a cluster of so many founders lacks.
+func (c NodeConfig) checkNodes(nodes int) error {
+	if nodes < 2 {
+		return nil
+	}
+	var faults []error
+	fault := func(text string) { faults = append(faults, errors.New(text)) }
+	if nodes < minNodes {
+		fault("2 nodes: when either of them is gone, none serves, which makes two worse than one; use 1 or 3")
+	}
+	if c.Adapter == nil {
+		fault("several nodes need to be told of each other: name the peers")
+	}
+	if c.Secret == "" {
+		fault("several nodes need one secret: give the same to each")
+	}
+	if c.ClusterListen == "" {
+		fault("several nodes need an address for each other: cluster-listen is not set")
+	} else if _, _, err := splitAddress(c.ClusterListen); err != nil {
+		fault(fmt.Sprintf("cluster-listen %q: %v", c.ClusterListen, err))
+	}
+	return errors.Join(faults...)
+}
+
+// plainOptions are those of a server that is nothing but a server.
+func plainOptions() (*server.Options, error) {
+	o := baseOptions("")
+	o.Host, o.Port, o.JetStream = "127.0.0.1", server.DEFAULT_PORT, true
+	return o, nil
+}
+
+// Run serves until ctx ends, the node has left for good, or the server cannot go on. It returns after all it started has ended.
+func (n *Node) Run(ctx context.Context) error {
+	var err error
+	if n.store, err = openStore(n.cfg.StoreDir); err != nil {
+		return err
+	}
+	defer n.store.close()
+	return n.run(ctx, func(ctx context.Context) error {
+		close(n.ready)
+		<-ctx.Done()
+		return nil
+	})
+}
+
+// run starts the server, attends to its peers and serves, for as long as both go on.
+func (n *Node) run(ctx context.Context, serve func(context.Context) error) error {
+	defer close(n.ended)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	n.cancel = func() { end(nil) }
+	if err := n.start(ctx, end); err != nil {
+		return endOf(ctx, err)
+	}
+	defer stopServer(n.server, n.log)
+	defer n.stepDown()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.attend(ctx) })
+	group.Go(func() error { return serve(ctx) })
+	return endOf(ctx, group.Wait())
+}
+
+// identify finds out who this node is, and checks that its store is of that kind.
+func (n *Node) identify(ctx context.Context) (err error) {
+	if n.cfg.Adapter != nil {
+		if n.self, err = n.askSelf(ctx); err != nil {
+			return err
+		}
+	}
+	n.nodes = cmp.Or(n.cfg.Nodes, n.self.Nodes, 1)
+	if err := n.cfg.checkNodes(n.nodes); err != nil {
+		return err
+	}
+	if err := checkLeft(n.cfg.StoreDir); err != nil {
+		return err
+	}
+	if err := checkKind(n.cfg.StoreDir, n.clustered()); err != nil {
+		return err
+	}
+	base := cmp.Or(n.cfg.Name, n.self.Name, "node")
+	n.name, err = n.store.word("name", base+"-"+randomID(4))
+	return err
+}
+
+// askSelf asks the adapter until it answers: its platform may be slower than this process.
+func (n *Node) askSelf(ctx context.Context) (Self, error) {
+	for {
+		self, err := n.cfg.Adapter.Self(ctx)
+		if err == nil {
+			return self, nil
+		}
+		n.log.Warn("platform does not tell who this node is; asking again", "err", err)
+		select {
+		case <-ctx.Done():
+			return Self{}, context.Cause(ctx)
+		case <-time.After(n.cfg.DiscoverEvery):
+		}
+	}
+}
+
+// start brings up the server up to its listeners and, in a cluster, waits before that for as many peers as it takes to found one.
+func (n *Node) start(ctx context.Context, end context.CancelCauseFunc) error {
+	if err := n.identify(ctx); err != nil {
+		return err
+	}
+	n.discovery = newDiscovery(n.cfg.Adapter, n.store, n.own(), n.nodes, n.log)
+	if n.clustered() {
+		if err := n.awaitPeers(ctx); err != nil {
+			return err
+		}
+	}
+	opts, err := n.options()
+	if err != nil {
+		return err
+	}
+	if n.server, err = server.NewServer(opts); err != nil {
+		return fmt.Errorf("start node: %w", err)
+	}
+	log := newServerLog(n.log, func(err error) { end(fatalError{err}) }, func(bool, string) {})
+	if err := startServer(ctx, n.server, log); err != nil {
+		return fmt.Errorf("start node: %w", err)
+	}
+	if err := n.awaitService(ctx); err != nil {
+		stopServer(n.server, n.log)
+		return err
+	}
+	return nil
+}
+
+// clustered says that the node is one of several.
+func (n *Node) clustered() bool { return n.nodes > 1 }
+
+// own is the address at which other nodes reach this one.
+func (n *Node) own() string {
+	host, port, err := net.SplitHostPort(n.cfg.ClusterListen)
+	if err != nil {
+		return ""
+	}
+	return net.JoinHostPort(cmp.Or(n.self.Host, host), port)
+}
+
+// awaitService blocks until the cluster has a leader that this node follows. Without enough founders that takes as long as they do.
+func (n *Node) awaitService(ctx context.Context) error {
+	tick := time.NewTicker(serveStep)
+	defer tick.Stop()
+	for told := time.Now(); !n.serving(); {
+		if time.Since(told) > tellEvery {
+			told = time.Now()
+			n.log.Warn("cluster has no leader yet: it takes all of its founders, or more than half of its members", "name", n.name, "founders", n.nodes, "linked", len(n.Linked()), "known", n.discovery.peers().Routes)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// serving says that JetStream, if the server has it, works here now.
+func (n *Node) serving() bool {
+	if !n.server.JetStreamEnabled() {
+		opts, err := n.cfg.Options()
+		return err == nil && !opts.JetStream
+	}
+	if !n.clustered() {
+		return true
+	}
+	info, err := n.server.Jsz(nil)
+	return err == nil && info.Meta != nil && info.Meta.Leader != "" && n.server.JetStreamIsCurrent()
+}
+
+// Linked lists the names of the nodes that this one has a route to now.
+func (n *Node) Linked() []string {
+	routes, err := n.server.Routez(nil)
+	if err != nil {
+		return nil
+	}
+	seen := map[string]bool{}
+	for _, r := range routes.Routes {
+		seen[r.RemoteName] = true
+	}
+	return sorted(seen)
+}
+
+// Ready is closed once the server serves, and its cluster has a leader.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Name is the server's.
+func (n *Node) Name() string { return n.name }
+
+// Server is the embedded server itself.
+func (n *Node) Server() *server.Server { return n.server }
+
+// Connect makes an in-process client. Options carry the user, if there are users.
+func (n *Node) Connect(opts ...nats.Option) (*nats.Conn, error) {
+	return connectInProcess(n.server, n.name, opts...)
+}
+
+// ConnectSystem makes an in-process client in the system account.
+func (n *Node) ConnectSystem(opts ...nats.Option) (*nats.Conn, error) {
+	return connectInProcess(n.server, n.name+" system", append([]nats.Option{nats.UserInfo(userSystem, n.password)}, opts...)...)
+}
+
+// Shutdown ends Run as the end of its context does, and waits for that until ctx ends.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.cancel()
+	select {
+	case <-n.ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("shut down node %s: %w", n.name, context.Cause(ctx))
+	}
+}

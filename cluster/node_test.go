@@ -1,0 +1,349 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/logdrive/logdrive/cluster"
+	"github.com/logdrive/logdrive/cluster/clustertest"
+)
+
+// platform is an adapter that names the nodes it was told of.
+type platform struct {
+	mu    sync.Mutex // guards what follows
+	peers []string
+	fault error
+}
+
+func (p *platform) Self(context.Context) (cluster.Self, error) { return cluster.Self{}, nil }
+
+func (p *platform) Peers(context.Context) (cluster.Peers, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return cluster.Peers{Routes: slices.Clone(p.peers)}, p.fault
+}
+
+func (p *platform) name(peers ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.peers = peers
+}
+
+func (p *platform) named() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.peers)
+}
+
+func (p *platform) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = err
+}
+
+// plainNode is a node without a hub.
+type plainNode struct {
+	*cluster.Node
+	t      *testing.T
+	cfg    cluster.NodeConfig
+	cancel context.CancelFunc
+	ended  chan struct{}
+	err    error
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func plainConfig(t *testing.T, p cluster.Adapter, address string) cluster.NodeConfig {
+	return cluster.NodeConfig{
+		StoreDir: t.TempDir(), Nodes: 3, ClusterListen: address, Secret: "s", Adapter: p, DiscoverEvery: 200 * time.Millisecond,
+		Logger: clustertest.Logger(t),
+		Options: func() (*server.Options, error) {
+			return &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, JetStreamMaxMemory: 1 << 20, JetStreamMaxStore: 1 << 30}, nil
+		},
+	}
+}
+
+func startPlain(t *testing.T, cfg cluster.NodeConfig) *plainNode {
+	t.Helper()
+	n, err := cluster.NewNode(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &plainNode{Node: n, t: t, cfg: cfg, cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		p.err = n.Run(ctx)
+	}()
+	t.Cleanup(p.stop)
+	return p
+}
+
+func (p *plainNode) stop() {
+	p.cancel()
+	<-p.ended
+}
+
+func (p *plainNode) await() {
+	p.t.Helper()
+	select {
+	case <-p.Ready():
+	case <-p.ended:
+		p.t.Fatalf("node ended: %v", p.err)
+	case <-time.After(2 * clustertest.Patience):
+		p.t.Fatal("node is not ready")
+	}
+}
+
+func startThree(t *testing.T) (*platform, []*plainNode) {
+	t.Helper()
+	p := &platform{}
+	var addresses []string
+	for range 3 {
+		addresses = append(addresses, freeAddress(t))
+	}
+	p.name(addresses...)
+	var nodes []*plainNode
+	for _, a := range addresses {
+		nodes = append(nodes, startPlain(t, plainConfig(t, p, a)))
+	}
+	for _, n := range nodes {
+		n.await()
+	}
+	return p, nodes
+}
+
+func members(t *testing.T, n *plainNode) cluster.Members {
+	t.Helper()
+	m, err := n.Members(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (p *plainNode) jetStream() jetstream.JetStream {
+	p.t.Helper()
+	nc, err := p.Connect()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return js
+}
+
+// makeStream makes a stream on three nodes with some messages.
+func makeStream(t *testing.T, n *plainNode) jetstream.Stream {
+	t.Helper()
+	js := n.jetStream()
+	s, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if _, err := js.Publish(t.Context(), "s", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// whole waits until the stream has its messages on three current nodes, as the node sees it.
+func whole(t *testing.T, n *plainNode, without ...string) {
+	t.Helper()
+	js := n.jetStream()
+	clustertest.Until(t, "stream is whole on three nodes", func() bool {
+		s, err := js.Stream(t.Context(), "S")
+		if err != nil {
+			return false
+		}
+		info := s.CachedInfo()
+		if info.State.Msgs != 10 || info.Cluster == nil || info.Cluster.Leader == "" || len(info.Cluster.Replicas) != 2 {
+			return false
+		}
+		for _, r := range info.Cluster.Replicas {
+			if !r.Current || r.Offline || slices.Contains(without, r.Name) {
+				return false
+			}
+		}
+		return !slices.Contains(without, info.Cluster.Leader)
+	})
+}
+
+func awaitMembers(t *testing.T, n *plainNode, want int) {
+	t.Helper()
+	clustertest.Until(t, fmt.Sprintf("%d members are current", want), func() bool {
+		m, err := n.Members(t.Context())
+		count := 0
+		for _, k := range m.Members {
+			if k.Current {
+				count++
+			}
+		}
+		return err == nil && m.Leader != "" && count == want && len(m.Members) == want
+	})
+}
+
+func TestThreeNodesFoundACluster(t *testing.T) {
+	_, nodes := startThree(t)
+	makeStream(t, nodes[0])
+	for _, n := range nodes {
+		awaitMembers(t, n, 3)
+		whole(t, n)
+	}
+}
+
+func TestNodesComeBackAfterARestart(t *testing.T) {
+	p, nodes := startThree(t)
+	makeStream(t, nodes[0])
+	for i, n := range nodes { // one after the other, as when their binary is replaced
+		n.stop()
+		if n.err != nil {
+			t.Fatal(n.err)
+		}
+		nodes[i] = startPlain(t, n.cfg)
+		nodes[i].await()
+		awaitMembers(t, nodes[i], 3)
+		whole(t, nodes[i])
+	}
+	for _, n := range nodes {
+		n.stop()
+	}
+	p.fail(errors.New("no answer")) // all at once, and the platform tells nothing
+	for i, n := range nodes {
+		nodes[i] = startPlain(t, n.cfg)
+	}
+	for _, n := range nodes {
+		n.await()
+		whole(t, n)
+		if n.Fault() == nil {
+			t.Error("peers cannot be discovered, and the node says that all is well")
+		}
+	}
+}
+
+// Two empty nodes that join at once must not take each other for the cluster.
+func TestTwoEmptyNodesJoinAtOnce(t *testing.T) {
+	p, nodes := startThree(t)
+	makeStream(t, nodes[0])
+	before := members(t, nodes[0])
+	a, b := freeAddress(t), freeAddress(t)
+	p.name(append(p.named(), a, b)...)
+	joiners := []*plainNode{startPlain(t, plainConfig(t, p, a)), startPlain(t, plainConfig(t, p, b))}
+	for _, n := range append(joiners, nodes...) {
+		n.await()
+		awaitMembers(t, n, 5)
+		whole(t, n)
+	}
+	if now := members(t, nodes[0]); now.Leader != before.Leader {
+		t.Errorf("leader was %s and is %s", before.Leader, now.Leader)
+	}
+	for _, n := range nodes {
+		clustertest.Until(t, "every node has a route to every other", func() bool { return len(n.Linked()) == 4 })
+	}
+	// And back to three.
+	for _, n := range joiners {
+		n.Leave()
+		<-n.ended
+		if n.err != nil {
+			t.Fatal(n.err)
+		}
+	}
+	awaitMembers(t, nodes[0], 3)
+	whole(t, nodes[0], joiners[0].Name(), joiners[1].Name())
+	again, err := cluster.NewNode(joiners[0].cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "left its cluster") {
+		t.Errorf("a node that has left starts again: %v", err)
+	}
+}
+
+func TestLostNodeIsReplaced(t *testing.T) {
+	p, nodes := startThree(t)
+	makeStream(t, nodes[0])
+	lost := nodes[2]
+	name := lost.Name()
+	lost.stop()
+	if err := nodes[0].Evict(t.Context(), name, false); err == nil {
+		t.Error("a member was evicted and left two")
+	}
+	a := freeAddress(t)
+	p.name(append(p.named()[:2], a)...)
+	joiner := startPlain(t, plainConfig(t, p, a))
+	joiner.await()
+	if err := nodes[0].Evict(t.Context(), nodes[1].Name(), false); err == nil {
+		t.Error("a member that is there was evicted")
+	}
+	clustertest.Until(t, "lost node is evicted", func() bool {
+		err := nodes[0].Evict(t.Context(), name, false)
+		if err != nil {
+			t.Log(err)
+		}
+		return err == nil
+	})
+	awaitMembers(t, nodes[0], 3)
+	whole(t, nodes[0], name)
+}
+
+func TestNodesOfAnotherKindAreRefused(t *testing.T) {
+	_, nodes := startThree(t)
+	makeStream(t, nodes[0])
+	nodes[0].stop()
+	alone := nodes[0].cfg
+	alone.Nodes = 1
+	if err := runOnce(t, alone); err == nil || !strings.Contains(err.Error(), "node of a cluster") {
+		t.Errorf("a member starts alone: %v", err)
+	}
+	cfg := plainConfig(t, nil, "")
+	cfg.Nodes, cfg.Adapter = 1, nil
+	one := startPlain(t, cfg)
+	one.await()
+	js := one.jetStream()
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S"}); err != nil {
+		t.Fatal(err)
+	}
+	one.stop()
+	cfg.Nodes, cfg.Adapter, cfg.ClusterListen = 3, nodes[0].cfg.Adapter, freeAddress(t)
+	if err := runOnce(t, cfg); err == nil || !strings.Contains(err.Error(), "was alone") {
+		t.Errorf("a store with streams joins a cluster: %v", err)
+	}
+	cfg.Nodes = 2
+	if _, err := cluster.NewNode(cfg); err == nil || !strings.Contains(err.Error(), "2 nodes") {
+		t.Errorf("two nodes: %v", err)
+	}
+}
+
+func runOnce(t *testing.T, cfg cluster.NodeConfig) error {
+	t.Helper()
+	n, err := cluster.NewNode(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), clustertest.Patience)
+	defer cancel()
+	return n.Run(ctx)
+}
