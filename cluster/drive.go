@@ -106,13 +106,14 @@ func (d *driver) seal(ctx context.Context, l wire.Layout) error {
 
 // replace puts the next layout in the place of the one that is sealed and archived.
 func (d *driver) replace(ctx context.Context, s standing) error {
-	if err := d.startTables(ctx, s); err != nil {
+	replicas, err := d.startTables(ctx, s)
+	if err != nil {
 		return err
 	}
 	stopAt("tables")
 	for p := range s.next.Partitions {
 		// Made already by a driver that was killed, it is the same.
-		if _, err := d.js.CreateStream(ctx, streamConfig(s.next.Layout, p)); err != nil {
+		if _, err := d.js.CreateStream(ctx, streamConfig(s.next.Layout, p, replicas)); err != nil {
 			return fmt.Errorf("make stream %s: %w", s.next.Stream(p), err)
 		}
 		stopAt("one stream")
@@ -126,24 +127,25 @@ func (d *driver) replace(ctx context.Context, s standing) error {
 	return d.clear(ctx, s)
 }
 
-// startTables gives every host that was ever seen its table of before, as one of the new stream's sequence 0: from there its chain goes on.
-func (d *driver) startTables(ctx context.Context, s standing) error {
+// startTables gives every host that was ever seen its table of before, as one of the new stream's sequence 0: from there its chain goes on. It tells how many nodes keep the bucket
+// with the tables, for the new streams are to be kept by as many.
+func (d *driver) startTables(ctx context.Context, s standing) (replicas int, err error) {
 	f := newFoundation(s.now, d.js)
 	if err := f.open(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(helloWorkers)
 	for p := range f.streams {
 		hosts, err := f.hosts(ctx, p)
 		if err != nil {
-			return errors.Join(err, group.Wait())
+			return 0, errors.Join(err, group.Wait())
 		}
 		for host := range hosts {
 			group.Go(func() error { return d.startTable(ctx, f.chain(host), s.next.Layout) })
 		}
 	}
-	return group.Wait()
+	return f.bucket.CachedInfo().Config.Replicas, group.Wait()
 }
 
 func (d *driver) startTable(ctx context.Context, c *chain, next wire.Layout) error {
@@ -214,7 +216,7 @@ func isOld(stream string, now wire.Layout) bool {
 
 // clearTables also finds those that a receiver has written late.
 func (d *driver) clearTables(ctx context.Context, now wire.Layout) error {
-	bucket, err := d.js.Stream(ctx, bucketConfig().Name)
+	bucket, err := d.js.Stream(ctx, bucketName)
 	if err != nil {
 		return fmt.Errorf("open bucket %s: %w", wire.Bucket, err)
 	}

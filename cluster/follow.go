@@ -20,7 +20,6 @@ type follower struct {
 	hello *hello
 	f     *foundation // that batches are led to
 	away  bool        // batches are led nowhere: another layout is wanted
-	limit int64       // of the account's store, in bytes; 0: as the server was started
 	log   *slog.Logger
 }
 
@@ -45,25 +44,23 @@ func (w *follower) look(ctx context.Context) (time.Duration, error) {
 // leave leads batches nowhere: agents get no answer and offer the same bytes again, so that the archive can come to the end of the streams. What is on its way
 // or comes through another node is still stored, until the streams are sealed.
 func (w *follower) leave(s standing) error {
-	if err := w.allow(s.now, s.next.Layout); err != nil || w.away {
+	if err := w.hub.allow(s.now, s.next.Layout); err != nil || w.away {
 		return err
 	}
 	w.log.Info("layout is being changed: agents wait until the archive is at the end of every stream", "layout", s.now.Number,
 		"partitions", s.now.Partitions, "next_partitions", s.next.Partitions, "next_stream_bytes", s.next.StreamBytes)
 	w.hub.checkDisk(s.now, s.next.Layout)
-	account, err := w.hub.account()
-	if err != nil {
+	w.hello.pause(fmt.Sprintf("the hub is being divided anew, from %d partitions into %d, and the archive must have everything from before", s.now.Partitions, s.next.Partitions))
+	if err := w.hub.leadNowhere(); err != nil {
 		return err
 	}
-	w.hello.pause(fmt.Sprintf("the hub is being divided anew, from %d partitions into %d, and the archive must have everything from before", s.now.Partitions, s.next.Partitions))
-	account.RemoveMapping(wire.LogSubjects)
 	w.away = true
 	return nil
 }
 
 // stay leads batches into the layout that is there: nobody wants another, or not any more.
 func (w *follower) stay(now wire.Layout) error {
-	if err := w.allow(now); err != nil || !w.away {
+	if err := w.hub.allow(now); err != nil || !w.away {
 		return err
 	}
 	w.log.Info("layout stays as it is", "layout", now.Number, "partitions", now.Partitions)
@@ -86,30 +83,11 @@ func (w *follower) move(ctx context.Context, l wire.Layout) error {
 
 // enter leads batches into a foundation, and then tells agents of it.
 func (w *follower) enter(f *foundation) error {
-	if err := w.hub.mapSubjects(w.hub.server, f.layout); err != nil {
+	if err := w.hub.lead(f.layout); err != nil {
 		return err
 	}
 	w.hello.stand(f)
 	w.f, w.away = f, false
-	return nil
-}
-
-// allow lets the account of the streams use what the layouts need.
-func (w *follower) allow(layouts ...wire.Layout) error {
-	limit := storeBytes(layouts...)
-	if limit == w.limit {
-		return nil
-	}
-	account, err := w.hub.account()
-	if err != nil {
-		return err
-	}
-	limits := account.JetStreamUsage().Limits
-	limits.MaxStore = limit
-	if err := account.UpdateJetStreamLimits(map[string]server.JetStreamAccountLimits{"": limits}); err != nil {
-		return fmt.Errorf("allow %d bytes of streams: %w", limit, err)
-	}
-	w.limit = limit
 	return nil
 }
 

@@ -30,12 +30,12 @@ func newFoundation(l wire.Layout, js jetstream.JetStream) *foundation {
 
 // make makes the bucket and the streams of a new hub, and writes down the layout for receivers.
 func (f *foundation) make(ctx context.Context) error {
-	bucket, err := f.js.CreateStream(ctx, bucketConfig())
+	bucket, err := f.js.CreateStream(ctx, bucketConfig(1))
 	if err != nil {
 		return fmt.Errorf("make bucket %s: %w", wire.Bucket, err)
 	}
 	for p := range f.layout.Partitions {
-		if _, err := f.js.CreateStream(ctx, streamConfig(f.layout, p)); err != nil {
+		if _, err := f.js.CreateStream(ctx, streamConfig(f.layout, p, 1)); err != nil {
 			return fmt.Errorf("make stream %s: %w", f.layout.Stream(p), err)
 		}
 	}
@@ -53,7 +53,7 @@ func (f *foundation) make(ctx context.Context) error {
 // open finds the bucket, the layout in it, which may be a later one, and every stream. What is missing from a founded hub is a loss that only an operator may
 // accept: made anew, a stream would count from 1 again, below every floor and expectation that exists.
 func (f *foundation) open(ctx context.Context) (err error) {
-	if f.bucket, err = f.stream(ctx, bucketConfig().Name); err != nil {
+	if f.bucket, err = f.stream(ctx, bucketName); err != nil {
 		return err
 	}
 	if err := f.readLayout(ctx); err != nil {
@@ -92,10 +92,13 @@ func (f *foundation) readLayout(ctx context.Context) error {
 	return nil
 }
 
+// errLost says that something is missing which is made once only.
+var errLost = errors.New("is gone from a founded hub")
+
 func (f *foundation) stream(ctx context.Context, name string) (jetstream.Stream, error) {
 	stream, err := f.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("stream %s is gone from a founded hub, and what it held with it: restore the store from a backup, or found a new hub in an empty directory", name)
+		return nil, fmt.Errorf("stream %s %w, and what it held with it: restore the store from a backup, or found a new hub in an empty directory", name, errLost)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", name, err)
@@ -160,14 +163,14 @@ func (f *foundation) partition(host string) (int, jetstream.Stream, time.Time) {
 
 // streamConfig is the stream of a partition. It is full rather than forgetful (DiscardNew, no MaxAge), answers through its leader only
 // (no AllowDirect), and takes no header of an agent for a command: roll-up, TTL, schedules, counters and atomic batches are off.
-func streamConfig(l wire.Layout, partition int) jetstream.StreamConfig {
+func streamConfig(l wire.Layout, partition, replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        l.Stream(partition),
 		Description: fmt.Sprintf("logdrive: batches of partition %d", partition),
 		Subjects:    []string{wire.PartSubjects(l.Number, partition)},
 		Retention:   jetstream.LimitsPolicy,
 		Storage:     jetstream.FileStorage,
-		Replicas:    1,
+		Replicas:    replicas,
 		Discard:     jetstream.DiscardNew,
 		MaxBytes:    l.StreamBytes,
 		MaxMsgs:     -1,
@@ -176,16 +179,19 @@ func streamConfig(l wire.Layout, partition int) jetstream.StreamConfig {
 	}
 }
 
+// bucketName is the stream below the bucket.
+const bucketName = "KV_" + wire.Bucket
+
 // bucketConfig is the stream below the bucket, made by hand because nats.go would let followers answer reads: a stale record or
 // table would not lose anything, but it would make its reader stop for no reason.
-func bucketConfig() jetstream.StreamConfig {
+func bucketConfig(replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:              "KV_" + wire.Bucket,
+		Name:              bucketName,
 		Description:       "logdrive: layout, records and tables",
 		Subjects:          []string{"$KV." + wire.Bucket + ".>"},
 		Retention:         jetstream.LimitsPolicy,
 		Storage:           jetstream.FileStorage,
-		Replicas:          1,
+		Replicas:          replicas,
 		Discard:           jetstream.DiscardNew,
 		MaxBytes:          bucketBytes,
 		MaxMsgs:           -1,

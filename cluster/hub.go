@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,8 +35,11 @@ type Hub struct {
 	cfg      HubConfig
 	log      *slog.Logger
 	store    *store
-	layout   atomic.Pointer[wire.Layout] // of the store
-	founding bool                        // the layout's streams are still to be made
+	node     *Node
+	layout   atomic.Pointer[wire.Layout] // of the store; nil until a cluster is founded
+	founding bool                        // the layout's streams are still to be made, or to be found
+	led      *wire.Layout                // that batches are led to; nil: nowhere. Guarded by node.loading, like limit
+	limit    int64                       // of the account's store, in bytes
 	server   *server.Server
 	addrs    Addresses
 	ready    chan struct{}
@@ -46,38 +50,74 @@ func NewHub(cfg HubConfig) (*Hub, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("hub config: %w", err)
 	}
-	return &Hub{cfg: cfg, log: cfg.Logger.With("component", "hub"), ready: make(chan struct{})}, nil
+	h := &Hub{cfg: cfg, log: cfg.Logger.With("component", "hub"), ready: make(chan struct{})}
+	node, err := NewNode(NodeConfig{
+		Name: cfg.Name, StoreDir: cfg.StoreDir, Nodes: cfg.Nodes, Cluster: cfg.Cluster, ClusterListen: cfg.ClusterListen, GatewayListen: cfg.GatewayListen,
+		Secret: cfg.Secret, Adapter: cfg.Adapter, DiscoverEvery: cfg.DiscoverEvery, Options: h.options, Logger: h.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hub config: %w", err)
+	}
+	h.node = node
+	return h, nil
 }
 
-// prepare reads, or makes, what the server must know before it starts: name, secret and layout.
+// prepare reads, or makes, what the server must know before it starts: secret and layout. The node knows who it is by now.
 func (h *Hub) prepare() (err error) {
-	if h.cfg.Name == "" {
-		if h.cfg.Name, err = h.store.word("name", "hub-"+randomID(4)); err != nil {
-			return err
-		}
-	}
 	if h.cfg.Secret == "" {
 		if h.cfg.Secret, err = h.store.word("secret", randomID(24)); err != nil {
 			return err
 		}
 	}
-	wish := wire.Layout{Hub: randomID(4), Number: 1, Partitions: h.cfg.Partitions, StreamBytes: h.cfg.StreamBytes}
-	if wish.Partitions == 0 {
-		wish.Partitions = defaultPartitions
+	var l wire.Layout
+	if h.node.clustered() {
+		l, h.founding, err = h.store.shared()
+	} else {
+		l, h.founding, err = h.store.layout(h.wish())
 	}
-	l, founding, err := h.store.layout(wish)
 	if err != nil {
 		return err
 	}
+	h.limit = h.storeBytes(l)
+	if l.Number == 0 {
+		return nil // the cluster has one, or makes one
+	}
 	h.layout.Store(&l)
-	h.founding = founding
-	// No error: they are what the hub was founded with, and a hub whose layout was changed since must start again after a crash.
+	// The streams of a founded hub are there before its listeners: the first batch that comes shall find its way. If the layout was changed and the store does
+	// not know, it comes to a stream that is sealed or gone, and is not stored.
+	if !h.founding {
+		h.led = &l
+	}
+	h.compare(l)
+	h.checkDisk(l)
+	return repairStreams(h.cfg.StoreDir, l, h.node.clustered(), h.log)
+}
+
+// wish is the layout that this node would found a hub with.
+func (h *Hub) wish() wire.Layout {
+	return wire.Layout{Hub: randomID(4), Number: 1, Partitions: cmp.Or(h.cfg.Partitions, defaultPartitions), StreamBytes: h.cfg.StreamBytes}
+}
+
+// compare tells when the layout is not what this node was started with. That is no error: flags are what the hub was founded with, and a hub whose layout was changed since must start
+// again after a crash.
+func (h *Hub) compare(l wire.Layout) {
 	if p := h.cfg.Partitions; p != 0 && p != l.Partitions || h.cfg.StreamBytes != l.StreamBytes {
 		h.log.Warn("partitions and stream size stay as they are; logdrive hub partitions changes them", "partitions", l.Partitions,
 			"asked", p, "stream_bytes", l.StreamBytes, "asked_bytes", h.cfg.StreamBytes)
 	}
-	h.checkDisk(l)
-	return repairStreams(h.cfg.StoreDir, l, h.log)
+}
+
+// replicas is how many nodes keep each stream.
+func (h *Hub) replicas() int {
+	if h.node.clustered() {
+		return minNodes
+	}
+	return 1
+}
+
+// storeBytes is what the account may keep on disk for layouts. A cluster counts every copy.
+func (h *Hub) storeBytes(layouts ...wire.Layout) int64 {
+	return storeBytes(layouts...) * int64(h.replicas())
 }
 
 // checkDisk warns when the streams may outgrow the disk: agents wait when a stream is full, but a full disk stops the whole hub.
@@ -92,7 +132,7 @@ func (h *Hub) checkDisk(layouts ...wire.Layout) {
 	}
 }
 
-// Run serves until ctx ends or the server cannot go on: its store is in use or of another layout, a port is taken, a stream is lost, the disk
+// Run serves until ctx ends, the node has left its cluster, or the server cannot go on: its store is in use or of another layout, a port is taken, a stream is lost, the disk
 // cannot be written. It returns nil when ctx ended it, and always after all it started has ended.
 // Clients from Connect must be closed before ctx ends: they lose their server.
 func (h *Hub) Run(ctx context.Context) error {
@@ -101,66 +141,92 @@ func (h *Hub) Run(ctx context.Context) error {
 		return err
 	}
 	defer h.store.close()
-	if err := h.prepare(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if h.server, err = h.start(ctx, cancel); err != nil {
-		return endOf(ctx, err)
-	}
-	defer stopServer(h.server, h.log)
-	defer sendLeavesAway(h.server)
-	nc, err := h.Connect(nats.Name("logdrive hub"))
-	if err != nil {
-		return err
-	}
-	defer drain(nc)
-	return endOf(ctx, h.serve(ctx, nc))
+	h.node.store = h.store
+	return h.node.run(ctx, h.prepare, h.serve)
 }
 
-// start brings up the server up to its listeners and JetStream.
-func (h *Hub) start(ctx context.Context, cancel context.CancelCauseFunc) (*server.Server, error) {
-	layout := *h.layout.Load()
-	opts, err := hubOptions(h.cfg, layout)
+// options are those of the server as it shall be now.
+func (h *Hub) options() (*server.Options, error) {
+	o, err := hubOptions(h.cfg, h.limit)
 	if err != nil {
 		return nil, err
 	}
-	s, err := server.NewServer(opts)
-	if err != nil {
-		return nil, fmt.Errorf("start hub: %w", err)
+	if h.led == nil {
+		return o, nil
 	}
-	// The streams of a founded hub are there before its listeners: the first batch that comes shall find its way. If the layout was changed and the store does
-	// not know, it comes to a stream that is sealed or gone, and is not stored.
-	if !h.founding {
-		if err := h.mapSubjects(s, layout); err != nil {
-			return nil, err
-		}
-	}
-	if err := startServer(ctx, s, newServerLog(h.log, func(err error) { cancel(fatalError{err}) }, func(bool, string) {})); err != nil {
-		return nil, fmt.Errorf("start hub: %w", err)
-	}
-	if h.addrs, err = addresses(h.cfg, s); err != nil {
-		stopServer(s, h.log)
-		return nil, fmt.Errorf("start hub: %w", err)
-	}
-	return s, nil
+	at := slices.IndexFunc(o.Accounts, func(a *server.Account) bool { return a.Name == accountLogs })
+	return o, mapSubjects(o.Accounts[at], *h.led)
 }
 
 // mapSubjects leads batches into the partitions.
-func (h *Hub) mapSubjects(s *server.Server, l wire.Layout) error {
-	account, err := s.LookupAccount(accountLogs)
-	if err == nil {
-		err = account.AddMapping(wire.LogSubjects, wire.Mapping(l.Number, l.Partitions))
-	}
-	if err != nil {
+func mapSubjects(account *server.Account, l wire.Layout) error {
+	if err := account.AddMapping(wire.LogSubjects, wire.Mapping(l.Number, l.Partitions)); err != nil {
 		return fmt.Errorf("map %s: %w", wire.LogSubjects, err)
 	}
 	return nil
 }
 
+// lead leads batches into the partitions of a layout.
+func (h *Hub) lead(l wire.Layout) error {
+	h.node.loading.Lock()
+	defer h.node.loading.Unlock()
+	account, err := h.account()
+	if err == nil {
+		err = mapSubjects(account, l)
+	}
+	if err == nil {
+		h.led = &l
+	}
+	return err
+}
+
+// leadNowhere leaves batches without an answer.
+func (h *Hub) leadNowhere() error {
+	h.node.loading.Lock()
+	defer h.node.loading.Unlock()
+	account, err := h.account()
+	if err != nil {
+		return err
+	}
+	account.RemoveMapping(wire.LogSubjects)
+	h.led = nil
+	return nil
+}
+
+// allow lets the account of the streams use what the layouts need.
+func (h *Hub) allow(layouts ...wire.Layout) error {
+	h.node.loading.Lock()
+	defer h.node.loading.Unlock()
+	limit := h.storeBytes(layouts...)
+	if limit == h.limit {
+		return nil
+	}
+	account, err := h.account()
+	if err != nil {
+		return err
+	}
+	limits := account.JetStreamUsage().Limits
+	limits.MaxStore = limit
+	if err := account.UpdateJetStreamLimits(map[string]server.JetStreamAccountLimits{"": limits}); err != nil {
+		return fmt.Errorf("allow %d bytes of streams: %w", limit, err)
+	}
+	h.limit = limit
+	return nil
+}
+
 // serve founds or checks the layout, answers hello, and blocks until ctx ends.
-func (h *Hub) serve(ctx context.Context, nc *nats.Conn) error {
+func (h *Hub) serve(ctx context.Context) error {
+	var err error
+	h.server = h.node.server
+	if h.addrs, err = addresses(h.cfg, h.server); err != nil {
+		return err
+	}
+	nc, err := h.Connect(nats.Name("logdrive hub"))
+	if err != nil {
+		return err
+	}
+	defer sendLeavesAway(h.server)
+	defer drain(nc)
 	f, err := h.found(ctx, nc)
 	if err != nil {
 		return err
@@ -175,8 +241,9 @@ func (h *Hub) serve(ctx context.Context, nc *nats.Conn) error {
 	}
 	follower := &follower{hub: h, keys: keys, hello: svc, f: f, log: h.log}
 	driver := &driver{js: f.js, keys: keys, log: h.log}
+	close(h.node.ready)
 	close(h.ready)
-	h.log.Info("hub is ready", "name", h.cfg.Name, "hub", f.layout.Hub, "layout", f.layout.Number, "partitions", f.layout.Partitions, "client", h.addrs.Client, "leaf", h.addrs.Leaf)
+	h.log.Info("hub is ready", "name", h.node.name, "hub", f.layout.Hub, "layout", f.layout.Number, "partitions", f.layout.Partitions, "client", h.addrs.Client, "leaf", h.addrs.Leaf)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return svc.run(ctx) })
 	group.Go(func() error { return h.watch(ctx) })
@@ -192,6 +259,9 @@ func (h *Hub) found(ctx context.Context, nc *nats.Conn) (*foundation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
+	if h.node.clustered() {
+		return h.foundTogether(ctx, js)
+	}
 	layout := *h.layout.Load()
 	f := newFoundation(layout, js)
 	if h.founding {
@@ -203,25 +273,32 @@ func (h *Hub) found(ctx context.Context, nc *nats.Conn) (*foundation, error) {
 			return nil, err
 		}
 		// Not before: what an interrupted founding has made is thrown away.
-		if err := h.mapSubjects(h.server, layout); err != nil {
+		if err := h.lead(layout); err != nil {
 			return nil, err
 		}
 	}
+	return f, h.openFoundation(ctx, f)
+}
+
+// openFoundation opens what is there, and takes over a layout that came when the store could not learn of it: the hub was killed, or was away.
+func (h *Hub) openFoundation(ctx context.Context, f *foundation) error {
 	if err := f.open(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if f.layout == layout {
-		return f, nil
+	if h.layout.Load() != nil && f.layout == *h.layout.Load() {
+		return nil
 	}
-	// The hub was killed when the bucket had the new layout, and the store had not.
 	if err := h.adopt(f.layout); err != nil {
-		return nil, err
+		return err
 	}
-	return f, h.mapSubjects(h.server, f.layout)
+	if err := h.allow(f.layout); err != nil {
+		return err
+	}
+	return h.lead(f.layout)
 }
 
 // watch ends the hub when a stream cannot be written any more: after one failed write the server answers nobody until it is started anew.
-// One bad answer is no proof: a stream that is being made looks like one that could not be recovered.
+// One bad answer is no proof: a stream that is being made looks like one that could not be recovered. In a cluster a stream may be behind for long, and the others serve meanwhile.
 func (h *Hub) watch(ctx context.Context) error {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
@@ -232,7 +309,7 @@ func (h *Hub) watch(ctx context.Context) error {
 		case <-tick.C:
 		}
 		err := h.health()
-		if err == nil {
+		if err == nil || h.node.clustered() && !strings.Contains(err.Error(), "write error") {
 			ill = 0
 			continue
 		}
@@ -266,7 +343,7 @@ func (h *Hub) self() wire.Node {
 	if host, _, err := net.SplitHostPort(h.cfg.LeafListen); leaf == "" && err == nil && !anyAddress(host) {
 		leaf = strings.TrimPrefix(h.addrs.Leaf, "nats-leaf://")
 	}
-	return wire.Node{Name: h.cfg.Name, Cluster: h.server.ClusterName(), Leaf: leaf, Websocket: h.cfg.Advertise.Websocket}
+	return wire.Node{Name: h.node.name, Cluster: h.server.ClusterName(), Leaf: leaf, Websocket: h.cfg.Advertise.Websocket}
 }
 
 // anyAddress says that a listener takes every address of the machine, so that nobody can be told one.

@@ -17,7 +17,7 @@ import (
 
 // NodeConfig describes an embedded NATS server that finds its peers by itself.
 type NodeConfig struct {
-	Name          string  // begins the server's name; "": what the adapter says, else "node". A random part follows, kept in the store
+	Name          string  // of the server. In a cluster, and when it is "", a random part follows, kept in the store: an empty store must never come back under an old name
 	StoreDir      string  // the node's directory, made when absent; one process uses it at a time
 	Nodes         int     // how many nodes found the cluster; 0: what the adapter says, else 1. One node is no cluster, two are refused
 	Cluster       string  // its name; "": what the adapter says, else "logdrive"
@@ -51,6 +51,7 @@ type Node struct {
 	nodes     int // founders
 	self      Self
 	name      string
+	streams   bool   // its options ask for JetStream
 	password  string // of the system user: this process alone knows it
 	discovery *discovery
 	server    *server.Server
@@ -129,28 +130,37 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	defer n.store.close()
-	return n.run(ctx, func(ctx context.Context) error {
+	return n.run(ctx, func() error { return nil }, func(ctx context.Context) error {
 		close(n.ready)
 		<-ctx.Done()
 		return nil
 	})
 }
 
-// run starts the server, attends to its peers and serves, for as long as both go on.
-func (n *Node) run(ctx context.Context, serve func(context.Context) error) error {
+// run starts the server, attends to its peers and serves, for as long as both go on. prepare is called once the node knows who it is, before its options are made.
+func (n *Node) run(ctx context.Context, prepare func() error, serve func(context.Context) error) error {
 	defer close(n.ended)
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	n.cancel = func() { end(nil) }
+	if err := n.identify(ctx); err != nil {
+		return endOf(ctx, err)
+	}
+	if err := prepare(); err != nil {
+		return err
+	}
 	if err := n.start(ctx, end); err != nil {
 		return endOf(ctx, err)
 	}
 	defer stopServer(n.server, n.log)
 	defer n.stepDown()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return n.attend(ctx) })
-	group.Go(func() error { return serve(ctx) })
-	return endOf(ctx, group.Wait())
+	group, together := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.attend(together) })
+	group.Go(func() error { return serve(together) })
+	if err := group.Wait(); !errors.Is(err, errLeft) {
+		return endOf(ctx, err)
+	}
+	return nil
 }
 
 // identify finds out who this node is, and checks that its store is of that kind.
@@ -170,7 +180,11 @@ func (n *Node) identify(ctx context.Context) (err error) {
 	if err := checkKind(n.cfg.StoreDir, n.clustered()); err != nil {
 		return err
 	}
-	base := cmp.Or(n.cfg.Name, n.self.Name, "node")
+	if !n.clustered() && n.cfg.Name != "" {
+		n.name = n.cfg.Name
+		return nil
+	}
+	base := cmp.Or(n.cfg.Name, n.self.Name, "hub")
 	n.name, err = n.store.word("name", base+"-"+randomID(4))
 	return err
 }
@@ -193,9 +207,6 @@ func (n *Node) askSelf(ctx context.Context) (Self, error) {
 
 // start brings up the server up to its listeners and, in a cluster, waits before that for as many peers as it takes to found one.
 func (n *Node) start(ctx context.Context, end context.CancelCauseFunc) error {
-	if err := n.identify(ctx); err != nil {
-		return err
-	}
 	n.discovery = newDiscovery(n.cfg.Adapter, n.store, n.own(), n.nodes, n.log)
 	if n.clustered() {
 		if err := n.awaitPeers(ctx); err != nil {
@@ -206,6 +217,7 @@ func (n *Node) start(ctx context.Context, end context.CancelCauseFunc) error {
 	if err != nil {
 		return err
 	}
+	n.streams = opts.JetStream
 	if n.server, err = server.NewServer(opts); err != nil {
 		return fmt.Errorf("start node: %w", err)
 	}
@@ -253,8 +265,7 @@ func (n *Node) awaitService(ctx context.Context) error {
 // serving says that JetStream, if the server has it, works here now.
 func (n *Node) serving() bool {
 	if !n.server.JetStreamEnabled() {
-		opts, err := n.cfg.Options()
-		return err == nil && !opts.JetStream
+		return !n.streams
 	}
 	if !n.clustered() {
 		return true

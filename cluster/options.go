@@ -66,10 +66,10 @@ func streamBytes(layouts ...wire.Layout) (sum int64) {
 	return sum
 }
 
-// hubOptions configures the server of a hub node.
-func hubOptions(cfg HubConfig, l wire.Layout) (*server.Options, error) {
+// hubOptions configures the server of a hub node whose account of streams may keep so many bytes.
+func hubOptions(cfg HubConfig, limit int64) (*server.Options, error) {
 	o := baseOptions(cfg.Name)
-	if err := o.ProcessConfigString(fmt.Sprintf(accounts, int64(maxMemory), storeBytes(l))); err != nil {
+	if err := o.ProcessConfigString(fmt.Sprintf(accounts, int64(maxMemory), limit)); err != nil {
 		return nil, fmt.Errorf("configure accounts: %w", err)
 	}
 	var err error

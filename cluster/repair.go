@@ -25,8 +25,8 @@ const (
 
 // repairStreams makes the checksums of the streams' configurations right before the server reads them. The server replaces first the
 // configuration and then its checksum, each at once. Killed in between, while the limit of a stream was changed, it would not recognise the stream
-// at its next start, and everything in it would be gone from the hub. Receivers' own buckets are mended, too, but may not keep the hub from its start.
-func repairStreams(dir string, l wire.Layout, log *slog.Logger) error {
+// at its next start, and everything in it would be gone from the hub, or from this node of it: the others have it then. Receivers' own buckets are mended, too, but may not keep the hub from its start.
+func repairStreams(dir string, l wire.Layout, clustered bool, log *slog.Logger) error {
 	streams := filepath.Join(dir, streamsDir, accountLogs, "streams")
 	entries, err := os.ReadDir(streams)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -36,11 +36,11 @@ func repairStreams(dir string, l wire.Layout, log *slog.Logger) error {
 	for _, entry := range entries {
 		name := entry.Name()
 		err := repairStream(filepath.Join(streams, name), name, log)
-		if err != nil && slices.Contains(ours, name) {
+		if err != nil && slices.Contains(ours, name) && !clustered {
 			return fmt.Errorf("repair stream %s: %w", name, err)
 		}
 		if err != nil {
-			log.Warn("stream that is none of the hub's own is damaged", "stream", name, "err", err)
+			log.Warn("stream that is none of the hub's own, or that other nodes have too, is damaged", "stream", name, "err", err)
 		}
 	}
 	return nil
@@ -48,7 +48,7 @@ func repairStreams(dir string, l wire.Layout, log *slog.Logger) error {
 
 // streamNames are the bucket's and the partitions'.
 func streamNames(l wire.Layout) []string {
-	names := []string{bucketConfig().Name}
+	names := []string{bucketName}
 	for p := range l.Partitions {
 		names = append(names, l.Stream(p))
 	}

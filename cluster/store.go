@@ -93,6 +93,16 @@ func (s *store) layout(first wire.Layout) (l wire.Layout, founding bool, err err
 	return first, true, writeLayout(path, first)
 }
 
+// shared reads the layout of a hub of several nodes. An empty store has none: the hub has it, or is being founded.
+func (s *store) shared() (l wire.Layout, founding bool, err error) {
+	path := filepath.Join(s.dir, layoutFile)
+	if !exists(path) {
+		return wire.Layout{}, true, nil
+	}
+	l, err = readLayout(path)
+	return l, false, err
+}
+
 // founded ends the founding. From now on a missing stream is a loss.
 func (s *store) founded() error {
 	err := os.Remove(filepath.Join(s.dir, foundingFile))
