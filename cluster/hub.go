@@ -29,6 +29,9 @@ const (
 	healthTries = 3
 )
 
+// leaderTimeout is how long an answer of JetStream in a cluster is waited for before it is asked again.
+const leaderTimeout = 2 * time.Second
+
 // Hub is a hub node: a NATS server with the accounts, streams and services of logdrive. Run owns it; the other methods
 // may be called from any goroutine, but for Ready only once Ready is closed.
 type Hub struct {
@@ -255,7 +258,11 @@ func (h *Hub) serve(ctx context.Context) error {
 
 // found makes the streams of a new hub, and opens those of any.
 func (h *Hub) found(ctx context.Context, nc *nats.Conn) (*foundation, error) {
-	js, err := jetstream.New(nc)
+	var opts []jetstream.JetStreamOpt
+	if h.node.clustered() { // a request to a leader that is being elected gets no answer
+		opts = append(opts, jetstream.WithDefaultTimeout(leaderTimeout))
+	}
+	js, err := jetstream.New(nc, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}

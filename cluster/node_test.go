@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,39 +16,6 @@ import (
 	"github.com/logdrive/logdrive/cluster/clustertest"
 )
 
-// platform is an adapter that names the nodes it was told of.
-type platform struct {
-	mu    sync.Mutex // guards what follows
-	peers []string
-	fault error
-}
-
-func (p *platform) Self(context.Context) (cluster.Self, error) { return cluster.Self{}, nil }
-
-func (p *platform) Peers(context.Context) (cluster.Peers, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return cluster.Peers{Routes: slices.Clone(p.peers)}, p.fault
-}
-
-func (p *platform) name(peers ...string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.peers = peers
-}
-
-func (p *platform) named() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.peers)
-}
-
-func (p *platform) fail(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.fault = err
-}
-
 // plainNode is a node without a hub.
 type plainNode struct {
 	*cluster.Node
@@ -59,16 +24,6 @@ type plainNode struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 	err    error
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func plainConfig(t *testing.T, p cluster.Adapter, address string) cluster.NodeConfig {
@@ -113,14 +68,14 @@ func (p *plainNode) await() {
 	}
 }
 
-func startThree(t *testing.T) (*platform, []*plainNode) {
+func startThree(t *testing.T) (*clustertest.Platform, []*plainNode) {
 	t.Helper()
-	p := &platform{}
+	p := &clustertest.Platform{}
 	var addresses []string
 	for range 3 {
-		addresses = append(addresses, freeAddress(t))
+		addresses = append(addresses, clustertest.FreeAddress(t))
 	}
-	p.name(addresses...)
+	p.Name(addresses...)
 	var nodes []*plainNode
 	for _, a := range addresses {
 		nodes = append(nodes, startPlain(t, plainConfig(t, p, a)))
@@ -231,7 +186,7 @@ func TestNodesComeBackAfterARestart(t *testing.T) {
 	for _, n := range nodes {
 		n.stop()
 	}
-	p.fail(errors.New("no answer")) // all at once, and the platform tells nothing
+	p.Fail(errors.New("no answer")) // all at once, and the platform tells nothing
 	for i, n := range nodes {
 		nodes[i] = startPlain(t, n.cfg)
 	}
@@ -249,8 +204,8 @@ func TestTwoEmptyNodesJoinAtOnce(t *testing.T) {
 	p, nodes := startThree(t)
 	makeStream(t, nodes[0])
 	before := members(t, nodes[0])
-	a, b := freeAddress(t), freeAddress(t)
-	p.name(append(p.named(), a, b)...)
+	a, b := clustertest.FreeAddress(t), clustertest.FreeAddress(t)
+	p.Name(append(p.Named(), a, b)...)
 	joiners := []*plainNode{startPlain(t, plainConfig(t, p, a)), startPlain(t, plainConfig(t, p, b))}
 	for _, n := range append(joiners, nodes...) {
 		n.await()
@@ -291,8 +246,8 @@ func TestLostNodeIsReplaced(t *testing.T) {
 	if err := nodes[0].Evict(t.Context(), name, false); err == nil {
 		t.Error("a member was evicted and left two")
 	}
-	a := freeAddress(t)
-	p.name(append(p.named()[:2], a)...)
+	a := clustertest.FreeAddress(t)
+	p.Name(append(p.Named()[:2], a)...)
 	joiner := startPlain(t, plainConfig(t, p, a))
 	joiner.await()
 	if err := nodes[0].Evict(t.Context(), nodes[1].Name(), false); err == nil {
@@ -327,7 +282,7 @@ func TestNodesOfAnotherKindAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	one.stop()
-	cfg.Nodes, cfg.Adapter, cfg.ClusterListen = 3, nodes[0].cfg.Adapter, freeAddress(t)
+	cfg.Nodes, cfg.Adapter, cfg.ClusterListen = 3, nodes[0].cfg.Adapter, clustertest.FreeAddress(t)
 	if err := runOnce(t, cfg); err == nil || !strings.Contains(err.Error(), "was alone") {
 		t.Errorf("a store with streams joins a cluster: %v", err)
 	}

@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -45,21 +46,36 @@ func Publish(nc *nats.Conn, msg *nats.Msg, stream string, expected uint64) (uint
 // Hello asks the hub where the chain of host stands.
 func Hello(t testing.TB, nc *nats.Conn, host string, h wire.Hello) wire.Welcome {
 	t.Helper()
-	data, err := h.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var msg *nats.Msg
-	Until(t, "hello is answered", func() bool {
-		msg, err = nc.Request(wire.HelloSubject(host), data, 5*time.Second)
+	var w wire.Welcome
+	Until(t, "hello is answered", func() (answered bool) {
+		var err error
+		w, err = TryHello(nc, host, h)
+		var refused *refusedError
+		if errors.As(err, &refused) {
+			t.Fatal(err)
+		}
 		return err == nil
 	})
-	if text := msg.Header.Get("Nats-Service-Error"); text != "" {
-		t.Fatalf("hello: %s", text)
-	}
-	w, err := wire.DecodeWelcome(msg.Data)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return w
+}
+
+// refusedError is what the hub answers instead of a Welcome.
+type refusedError struct{ text string }
+
+func (e *refusedError) Error() string { return "hello: " + e.text }
+
+// TryHello asks once.
+func TryHello(nc *nats.Conn, host string, h wire.Hello) (wire.Welcome, error) {
+	data, err := h.Encode()
+	if err != nil {
+		return wire.Welcome{}, fmt.Errorf("encode hello: %w", err)
+	}
+	msg, err := nc.Request(wire.HelloSubject(host), data, 5*time.Second)
+	if err != nil {
+		return wire.Welcome{}, fmt.Errorf("say hello: %w", err)
+	}
+	if text := msg.Header.Get("Nats-Service-Error"); text != "" {
+		return wire.Welcome{}, &refusedError{text}
+	}
+	return wire.DecodeWelcome(msg.Data)
 }

@@ -1,6 +1,6 @@
 // Package clustertest runs hubs and leaves inside tests, and a proxy that cuts, holds and delays what flows between them.
 //
-// Start runs a hub, StartLeaf a leaf that is linked to it (clustertest.go); Batch, Publish and Hello speak as an agent does (batch.go); StartProxy stands
+// Start runs a hub, StartLeaf a leaf that is linked to it (clustertest.go); StartCluster runs a hub of several nodes (cluster.go); Batch, Publish and Hello speak as an agent does (batch.go); StartProxy stands
 // between them (proxy.go). StartDNS serves a zone that a test changes as it goes (dns.go).
 //
 // Everything it starts listens on loopback, on ports that the system chose, and ends with the test.
@@ -114,6 +114,12 @@ type running struct {
 
 func (r *running) start(t testing.TB, what string, run func(context.Context) error, ready <-chan struct{}) {
 	t.Helper()
+	r.begin(t, what, run)
+	r.await(t, what, ready)
+}
+
+func (r *running) begin(t testing.TB, what string, run func(context.Context) error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel, r.ended = cancel, make(chan struct{})
 	go func() {
@@ -125,6 +131,10 @@ func (r *running) start(t testing.TB, what string, run func(context.Context) err
 			t.Errorf("%s ended with: %v", what, err)
 		}
 	})
+}
+
+func (r *running) await(t testing.TB, what string, ready <-chan struct{}) {
+	t.Helper()
 	select {
 	case <-ready:
 	case <-r.ended:

@@ -1,0 +1,165 @@
+package cluster_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/logdrive/logdrive/cluster/clustertest"
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
+// shipping publishes a host's chain as an agent does: the same bytes again until they are acknowledged or hello tells that they were stored.
+type shipping struct {
+	t     *testing.T
+	nc    *nats.Conn
+	host  string
+	where wire.Welcome
+	count uint64
+}
+
+func ship(t *testing.T, nc *nats.Conn, host string) *shipping {
+	t.Helper()
+	s := &shipping{t: t, nc: nc, host: host}
+	s.hello()
+	return s
+}
+
+func (s *shipping) hello() {
+	s.t.Helper()
+	clustertest.Until(s.t, "hello is answered", func() bool {
+		where, err := clustertest.TryHello(s.nc, s.host, wire.Hello{Version: wire.Version, Writer: "w-" + s.host, Session: "s-" + s.host})
+		if err != nil || where.Refusal != "" || where.Stream == "" {
+			return false
+		}
+		s.where = where
+		return true
+	})
+}
+
+// publish ships one more line of seven bytes.
+func (s *shipping) publish() {
+	s.t.Helper()
+	raw := fmt.Appendf(nil, "%06d\n", s.count)
+	clustertest.Until(s.t, "batch is acknowledged", func() bool {
+		head, err := clustertest.Publish(s.nc, clustertest.Batch(s.host, "w-"+s.host, s.count, "/x", int64(s.count)*7, raw), s.where.Stream, s.where.Head)
+		if err == nil {
+			s.where.Head = head
+			return true
+		}
+		before := s.where.Head
+		s.hello()
+		return s.where.Head != before // it was stored, and its answer was lost
+	})
+	s.count++
+}
+
+// check compares what the hub holds, as its streams' leaders tell, with what was acknowledged.
+func (s *shipping) check() {
+	s.t.Helper()
+	s.hello()
+	if got := s.where.Table.Sources["/x"][0].Offset; got != int64(s.count)*7 {
+		s.t.Errorf("the chain of %s ends at byte %d, shipped were %d", s.host, got, s.count*7)
+	}
+}
+
+// linked is an agent's client of a hub node.
+func linked(t *testing.T, h *clustertest.Hub, host string) *nats.Conn {
+	t.Helper()
+	return clustertest.StartLeaf(t, h, host, host, h.Addresses().Leaf).Client(t)
+}
+
+func streamsAreWhole(t *testing.T, h *clustertest.Hub) {
+	t.Helper()
+	js, err := jetstream.New(h.Receiver(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clustertest.Until(t, "every stream has three current replicas", func() bool {
+		list := js.ListStreams(t.Context())
+		count := 0
+		for s := range list.Info() {
+			count++
+			if s.Config.Replicas != 3 || s.Cluster == nil || s.Cluster.Leader == "" || len(s.Cluster.Replicas) != 2 {
+				return false
+			}
+			for _, r := range s.Cluster.Replicas {
+				if !r.Current {
+					return false
+				}
+			}
+		}
+		return list.Err() == nil && count == 3 // two partitions and the bucket
+	})
+}
+
+func TestThreeNodesFoundAHub(t *testing.T) {
+	c := clustertest.StartCluster(t, 3, clustertest.Config())
+	var streams []string
+	for i, h := range c.Nodes {
+		s := ship(t, linked(t, h, fmt.Sprintf("web%d", i)), fmt.Sprintf("web%d", i))
+		for range 5 {
+			s.publish()
+		}
+		s.check()
+		streams = append(streams, s.where.Stream[:len(s.where.Stream)-1])
+	}
+	if streams[0] != streams[1] || streams[1] != streams[2] {
+		t.Errorf("the nodes have different layouts: %v", streams)
+	}
+	streamsAreWhole(t, c.Nodes[0])
+}
+
+func TestHubLosesAnyNode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("restarts each of three nodes, and all of them")
+	}
+	c := clustertest.StartCluster(t, 3, clustertest.Config())
+	for i := range c.Nodes {
+		s := ship(t, linked(t, c.Nodes[(i+1)%3], fmt.Sprintf("web%d", i)), fmt.Sprintf("web%d", i))
+		s.publish()
+		if err := c.Nodes[i].Stop(); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		s.publish()
+		t.Logf("node %d stopped: the next batch is acknowledged after %v", i, time.Since(began))
+		for range 20 {
+			s.publish()
+		}
+		s.check()
+		c.Restart(i)
+		s.check()
+		streamsAreWhole(t, c.Nodes[i])
+	}
+	for _, h := range c.Nodes {
+		if err := h.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.RestartAll()
+	for i := range c.Nodes {
+		s := ship(t, linked(t, c.Nodes[i], fmt.Sprintf("web%d", i)), fmt.Sprintf("web%d", i))
+		if got := s.where.Table.Sources["/x"][0].Offset; got != 22*7 {
+			t.Errorf("web%d: %d bytes after the restart of all", i, got)
+		}
+	}
+}
+
+func TestEmptyNodeJoinsAHub(t *testing.T) {
+	if testing.Short() {
+		t.Skip("four nodes")
+	}
+	c := clustertest.StartCluster(t, 3, clustertest.Config())
+	before := ship(t, linked(t, c.Nodes[0], "web1"), "web1")
+	before.publish()
+	h := c.Join()
+	s := ship(t, linked(t, h, "web2"), "web2")
+	s.publish()
+	s.check()
+	before.publish()
+	before.check()
+}
