@@ -252,6 +252,7 @@ func (h *Hub) serve(ctx context.Context) error {
 	group.Go(func() error { return h.watch(ctx) })
 	group.Go(func() error { return follower.run(ctx) })
 	group.Go(func() error { return driver.run(ctx) })
+	group.Go(func() error { return (&admin{node: h.node, log: h.log}).run(ctx, nc) })
 	group.Go(func() error { return newBeacon(nc, h.server, h.self(), h.log).run(ctx) })
 	return group.Wait()
 }
@@ -361,6 +362,18 @@ func anyAddress(host string) bool {
 
 // Secret is what receivers and agents must know.
 func (h *Hub) Secret() string { return h.cfg.Secret }
+
+// Leave makes this node of the hub leave for good; see Node.Leave.
+func (h *Hub) Leave() { h.node.Leave() }
+
+// Fault is why this node is not all it should be, or nil.
+func (h *Hub) Fault() error { return h.node.Fault() }
+
+// Name is the server's.
+func (h *Hub) Name() string { return h.node.name }
+
+// Members are the nodes of the hub; see Node.Members.
+func (h *Hub) Members(ctx context.Context) (Members, error) { return h.node.Members(ctx) }
 
 // Connect makes an in-process client in the account of the streams.
 func (h *Hub) Connect(opts ...nats.Option) (*nats.Conn, error) {

@@ -22,7 +22,15 @@ const leaveStep = 250 * time.Millisecond
 
 // Leave makes the node leave its cluster for good: what it holds is moved to the others, it stops to be a member, and Run ends. A node that is alone just ends.
 // Without it the end of Run's context is a stop: the node counts as a member, and is expected back.
-func (n *Node) Leave() { n.leaving.Do(func() { close(n.leave) }) }
+func (n *Node) Leave() { n.leaveNow(false) }
+
+// leaveNow leaves; force: even if fewer stay than keep each batch.
+func (n *Node) leaveNow(force bool) {
+	n.leaving.Do(func() {
+		n.forced = force
+		close(n.leave)
+	})
+}
 
 // awaitLeave leaves when it is time to, and tries for as long as it takes: who stops in the middle comes back as a member that holds less.
 func (n *Node) awaitLeave(ctx context.Context) error {
@@ -64,7 +72,7 @@ func (n *Node) depart(ctx context.Context) error {
 	if _, still := m.member(n.name); !still && m.Leader != "" {
 		return n.markLeft() // taken out before a kill
 	}
-	if err := m.checkLeave(n.name, false); err != nil {
+	if err := m.checkLeave(n.name, n.forced); err != nil {
 		return err
 	}
 	n.log.Info("leaving: moving what this node holds to the others", "name", n.name)

@@ -58,6 +58,7 @@ type Node struct {
 	loading   sync.Mutex // options are changed, made and loaded by one goroutine at a time
 	leave     chan struct{}
 	leaving   sync.Once
+	forced    bool // written before leave is closed
 	ready     chan struct{}
 	ended     chan struct{}
 	cancel    context.CancelFunc

@@ -13,12 +13,12 @@ func hubCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "hub",
 		Usage: "run a hub node",
-		Flags: join(commonFlags(), hubFlags(), []cli.Flag{
+		Flags: join(commonFlags(), hubFlags(), clusterFlags(), []cli.Flag{
 			text("name", "", "name of this hub node (a random one, kept in the store)"),
 			secretFlag("file with the secret of this hub (<store>/secret, made at the first start)"),
 		}),
 		Action:          runHub,
-		Subcommands:     []*cli.Command{partitionsCommand()},
+		Subcommands:     []*cli.Command{partitionsCommand(), membersCommand(), leaveCommand(), evictCommand(), rescueCommand()},
 		HideHelpCommand: true,
 	}
 }
@@ -36,8 +36,12 @@ func runHub(c *cli.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(c.Context)
+	ctx, end := context.WithCancel(ctx)
 	group.Go(func() error { return p.serve(ctx) })
-	group.Go(func() error { return hub.Run(ctx) })
+	group.Go(func() error {
+		defer end() // it may have left by itself
+		return leaveOrStop(ctx, c, hub)
+	})
 	group.Go(func() error { return announceHub(ctx, p, hub) })
 	return group.Wait()
 }
@@ -48,7 +52,11 @@ func newHub(c *cli.Context, p *process, store string) (*cluster.Hub, error) {
 	cfg.Name, cfg.StoreDir, cfg.Listen, cfg.LeafListen = c.String("name"), store, c.String("listen"), c.String("leaf-listen")
 	cfg.Websocket, cfg.Advertise = c.String("websocket-listen"), cluster.Advertise{Leaf: c.String("leaf-advertise"), Websocket: c.String("websocket-advertise")}
 	cfg.Partitions, cfg.Logger = c.Int("partitions"), p.log
+	cfg.Nodes, cfg.Cluster, cfg.ClusterListen, cfg.GatewayListen, cfg.TrustNetwork = c.Int("nodes"), c.String("cluster"), c.String("cluster-listen"), c.String("gateway-listen"), c.Bool("trust-network")
 	var err error
+	if cfg.Adapter, err = adapter(c, p); err != nil {
+		return nil, err
+	}
 	if cfg.StreamBytes, err = size(c, "stream-size"); err != nil {
 		return nil, err
 	}
@@ -68,5 +76,6 @@ func announceHub(ctx context.Context, p *process, hub *cluster.Hub) error {
 	}
 	at := hub.Addresses()
 	p.log.Info("hub is ready", "client", at.Client, "leaf", at.Leaf)
+	p.ask(hub.Fault)
 	return p.announce(ports{Client: at.Client, Leaf: at.Leaf, Websocket: at.Websocket})
 }

@@ -20,7 +20,7 @@ func receiverCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "receiver",
 		Usage: "write the archive; with a hub node in the same process, or joined to a hub elsewhere",
-		Flags: join(commonFlags(), archiveFlags(), memberFlags(), hubFlags(), []cli.Flag{
+		Flags: join(commonFlags(), archiveFlags(), memberFlags(), hubFlags(), clusterFlags(), []cli.Flag{
 			text("hub", "", "nats://host:port of a hub that runs elsewhere (default: run a hub node here)"),
 			secretFlag("file with the hub's secret; needed with --hub"),
 		}),
@@ -46,9 +46,13 @@ func runReceiver(c *cli.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(c.Context)
+	ctx, end := context.WithCancel(ctx)
 	hubLife, endHub := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return p.serve(ctx) })
-	group.Go(func() error { return hub.Run(hubLife) })
+	group.Go(func() error {
+		defer end() // it may have left by itself
+		return leaveOrStop(hubLife, c, hub)
+	})
 	group.Go(func() error {
 		defer endHub()
 		if err := announceHub(ctx, p, hub); err != nil || ctx.Err() != nil {
