@@ -302,3 +302,36 @@ func runOnce(t *testing.T, cfg cluster.NodeConfig) error {
 	defer cancel()
 	return n.Run(ctx)
 }
+
+func TestRescueAfterTheLossOfTwo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for elections")
+	}
+	p, nodes := startThree(t)
+	makeStream(t, nodes[0])
+	awaitMembers(t, nodes[0], 3)
+	if _, err := nodes[0].Rescue(t.Context()); err == nil {
+		t.Error("a cluster with a leader was rescued")
+	}
+	nodes[1].stop()
+	nodes[2].stop()
+	clustertest.Until(t, "the cluster has no leader", func() bool { return members(t, nodes[0]).Leader == "" })
+	if err := nodes[0].Evict(t.Context(), nodes[1].Name(), true); err == nil {
+		t.Error("a member was evicted without a leader")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*clustertest.Patience)
+	defer cancel()
+	m, err := nodes[0].Rescue(ctx)
+	if err != nil {
+		t.Fatalf("%v; members %+v", err, members(t, nodes[0]))
+	}
+	if len(m.Members) != 1 {
+		t.Errorf("after the rescue: %+v", m)
+	}
+	a, b := clustertest.FreeAddress(t), clustertest.FreeAddress(t)
+	p.Name(p.Named()[0], a, b)
+	startPlain(t, plainConfig(t, p, a)).await()
+	startPlain(t, plainConfig(t, p, b)).await()
+	awaitMembers(t, nodes[0], 3)
+	whole(t, nodes[0], nodes[1].Name(), nodes[2].Name())
+}
