@@ -104,7 +104,7 @@ func (n *Node) Members(ctx context.Context) (Members, error) {
 	}
 	err := n.ask(ctx, "$SYS.REQ.SERVER.PING.JSZ", server.JszEventOptions{JSzOptions: server.JSzOptions{LeaderOnly: true}}, &answer)
 	if err == nil && answer.Data != nil && answer.Data.Meta != nil {
-		return membersOf(answer.Data.Meta), nil
+		return n.membersOf(answer.Data.Meta), nil
 	}
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrNoResponders) {
 		return Members{}, err
@@ -114,19 +114,25 @@ func (n *Node) Members(ctx context.Context) (Members, error) {
 		return Members{}, fmt.Errorf("ask server for the members: %w", errors.Join(err, errNoLeader))
 	}
 	info.Meta.Leader = "" // the one it remembers does not answer
-	m := membersOf(info.Meta)
-	m.Members = append(m.Members, Member{Name: n.name, Current: true})
+	m := n.membersOf(info.Meta)
+	m.Members = append(slices.DeleteFunc(m.Members, func(k Member) bool { return k.Name == n.name }), Member{Name: n.name, Current: true})
 	m.sort()
 	return m, nil
 }
 
-func membersOf(meta *server.MetaClusterInfo) Members {
+// offlineAfter is how long the leader hears nothing from a member that is there no more, though it did not say good-bye: it hears from each every second.
+const offlineAfter = 10 * time.Second
+
+func (n *Node) membersOf(meta *server.MetaClusterInfo) Members {
+	linked := n.Linked()
 	m := Members{Cluster: meta.Name, Leader: meta.Leader, Quorum: meta.QuorumNeeded}
 	if meta.Leader != "" {
 		m.Members = append(m.Members, Member{Name: meta.Leader, Current: true})
 	}
 	for _, r := range meta.Replicas {
-		m.Members = append(m.Members, Member{Name: r.Name, Current: r.Current && !r.Offline, Offline: r.Offline, Seen: r.Active, Lag: r.Lag})
+		unheard := r.Active == 0 && !r.Current || r.Active > offlineAfter // 0: not once by this leader, or by this node that leads nobody
+		offline := r.Offline || unheard && !slices.Contains(linked, r.Name)
+		m.Members = append(m.Members, Member{Name: r.Name, Current: r.Current && !offline, Offline: offline, Seen: r.Active, Lag: r.Lag})
 	}
 	m.sort()
 	return m
