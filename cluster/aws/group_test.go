@@ -179,24 +179,23 @@ func TestGroupFaults(t *testing.T) {
 		want  []string
 	}{
 		{cluster.Working, "AccessDenied", []string{"tell Auto Scaling that i-1 is Healthy", "lacks the permission autoscaling:SetInstanceHealth"}},
+		{cluster.Working, "ValidationError", []string{"tell Auto Scaling", "ValidationError"}},
 		{cluster.Leaving, "AccessDenied", []string{"hook leave", "lacks the permission autoscaling:RecordLifecycleActionHeartbeat"}},
 		{cluster.Left, "AccessDenied", []string{"hook leave", "lacks the permission autoscaling:CompleteLifecycleAction"}},
 		{cluster.Left, "ExpiredToken", []string{"have expired"}},
 		{cluster.Left, "Throttling", []string{"AWS throttles autoscaling:CompleteLifecycleAction"}},
-		{cluster.Working, "ValidationError", []string{"tell Auto Scaling", "ValidationError"}},
 	} {
 		group.fail(c.code)
 		wantError(t, n.Report(t.Context(), cluster.Status{State: c.state}), c.want...)
 	}
+	n.fail(true)
+	err := n.Report(t.Context(), cluster.Status{State: cluster.Left})
+	wantError(t, err, "instance metadata autoscaling/target-lifecycle-state")
+	n.fail(false)
 	group.fail("")
 	group.take()
-	n.report(t, cluster.Working, "") // what failed is done again
-	n.report(t, cluster.Left, "")
-	group.want(t, callHealthy, callComplete)
-
-	n.fail(true)
-	err := n.Report(t.Context(), cluster.Status{State: cluster.Leaving})
-	wantError(t, err, "instance metadata autoscaling/target-lifecycle-state")
+	n.report(t, cluster.Left, "") // what failed is done again
+	group.want(t, callComplete)
 }
 
 // The row is written though Auto Scaling fails, and the other way round.

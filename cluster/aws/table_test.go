@@ -54,6 +54,7 @@ func TestStatesStayReadable(t *testing.T) {
 	check(map[string]string{"state": "working", "reason": "no meta leader", "reason_state": "broken"})
 	n.report(t, cluster.Leaving, "evicted by an operator")
 	n.report(t, cluster.Left, "")
+	n.report(t, cluster.Leaving, "") // by somebody who has not heard of it yet
 	check(map[string]string{"state": "left", "reason": "evicted by an operator", "reason_state": "leaving"})
 
 	again := n.process(t, db, c, nil) // a restart goes on counting
