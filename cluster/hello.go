@@ -55,8 +55,8 @@ func (h *hello) pause(why string) {
 }
 
 // newHello registers the service. Requests are taken up only by run; until then, and while all workers are busy, they wait in the subscription.
-func newHello(nc *nats.Conn, s *server.Server, f *foundation, timeout time.Duration, log *slog.Logger) (*hello, error) {
-	h := &hello{nc: nc, timeout: timeout, links: &links{server: s}, since: time.Now(), log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
+func newHello(nc *nats.Conn, s *server.Server, others func() []string, f *foundation, timeout time.Duration, log *slog.Logger) (*hello, error) {
+	h := &hello{nc: nc, timeout: timeout, links: &links{server: s, nc: nc, others: others}, since: time.Now(), log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
 	h.stand(f)
 	svc, err := micro.AddService(nc, micro.Config{Name: "logdrive-hello", Version: "1.0.0", Description: "tells agents where the chain of their host stands"})
 	if err != nil {
@@ -72,13 +72,18 @@ func newHello(nc *nats.Conn, s *server.Server, f *foundation, timeout time.Durat
 // run answers until ctx ends.
 func (h *hello) run(ctx context.Context) error {
 	var workers sync.WaitGroup
+	defer workers.Wait()
+	workers.Go(func() {
+		if err := h.links.serve(ctx); err != nil {
+			h.log.Error("other nodes are not told of the agents here", "err", err)
+		}
+	})
 	for range helloWorkers {
 		workers.Go(h.work)
 	}
 	<-ctx.Done()
 	err := h.service.Stop()
 	close(h.stopped)
-	workers.Wait()
 	if err != nil {
 		return fmt.Errorf("stop hello service: %w", err)
 	}

@@ -234,7 +234,7 @@ func (h *Hub) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	svc, err := newHello(nc, h.server, f, h.cfg.HelloTimeout, h.log)
+	svc, err := newHello(nc, h.server, h.node.Linked, f, h.cfg.HelloTimeout, h.log)
 	if err != nil {
 		return err
 	}

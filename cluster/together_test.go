@@ -163,3 +163,23 @@ func TestEmptyNodeJoinsAHub(t *testing.T) {
 	before.publish()
 	before.check()
 }
+
+// Two agents of one name on different nodes: whoever wrote the head stays.
+func TestConflictIsSeenAcrossNodes(t *testing.T) {
+	c := clustertest.StartCluster(t, 3, clustertest.Config())
+	first := ship(t, linked(t, c.Nodes[0], "web1"), "web1")
+	first.publish()
+	second := clustertest.StartLeaf(t, c.Nodes[1], "web1", "other", c.Nodes[1].Addresses().Leaf).Client(t)
+	ask := wire.Hello{Version: wire.Version, Writer: "w-other", Session: "s-other"}
+	var w wire.Welcome
+	clustertest.Until(t, "the second is refused", func() bool {
+		var err error
+		w, err = clustertest.TryHello(second, "web1", ask)
+		return err == nil
+	})
+	if !w.Conflict {
+		t.Errorf("a second agent of web1 is let in: %+v", w)
+	}
+	first.publish()
+	first.check()
+}
