@@ -53,10 +53,11 @@ func newBeacon(nc *nats.Conn, s *server.Server, self wire.Node, log *slog.Logger
 }
 
 // run speaks, listens and answers until ctx ends. Nothing in it waits for JetStream: an agent shall be able to tell a slow or full hub from a dead link.
+// Agents name the node that they ask: of several that answer to one name the server would choose any, also one that is paused, behind a link that is well.
 func (b *beacon) run(ctx context.Context) error {
 	words, questions := make(chan *nats.Msg, beaconQueue), make(chan *nats.Msg, beaconQueue)
-	for subject, ch := range map[string]chan *nats.Msg{beaconSubject: words, wire.NodesSubjects: questions} {
-		sub, err := b.subscribe(subject, ch)
+	for subject, ch := range map[string]chan *nats.Msg{beaconSubject: words, wire.NodesSubjectsOf(b.self.Name): questions} {
+		sub, err := b.nc.ChanSubscribe(subject, ch)
 		if err != nil {
 			return fmt.Errorf("subscribe to %s: %w", subject, err)
 		}
@@ -79,14 +80,6 @@ func (b *beacon) run(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// subscribe makes one node answer each question, the nearest: that to which the agent is linked.
-func (b *beacon) subscribe(subject string, ch chan *nats.Msg) (*nats.Subscription, error) {
-	if subject == beaconSubject {
-		return b.nc.ChanSubscribe(subject, ch)
-	}
-	return b.nc.ChanQueueSubscribe(subject, "nodes", ch)
 }
 
 func (b *beacon) tick() {

@@ -19,7 +19,7 @@ func TestHubNodeAnswersAgentsAndTellsWhereItIs(t *testing.T) {
 	var msg *nats.Msg
 	clustertest.Until(t, "the hub answers", func() bool {
 		var err error
-		msg, err = nc.Request(wire.NodesSubject("web1"), nil, 10*time.Second)
+		msg, err = nc.Request(wire.NodesSubject("hub-a", "web1"), nil, 10*time.Second)
 		return err == nil
 	})
 	got, err := wire.DecodeNodes(msg.Data)

@@ -1,11 +1,13 @@
 package cluster
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +48,7 @@ type HubConfig struct {
 
 // Advertise is what a hub node tells agents of its addresses. Those that were given the address of another node come by it.
 type Advertise struct {
-	Leaf      string // host:port; "": the leaf listener's own
+	Leaf      string // host:port; "": the leaf listener's own or, if that takes every address, its port at the host that the adapter knows
 	Websocket string // ws://host:port or wss://host:port; "": none, since what serves WebSocket to a network usually stands before the listener
 }
 
@@ -127,9 +129,12 @@ type LeafConfig struct {
 	Host    string       // the host it ships for
 	Writer  string       // id of the agent's state directory
 	Session string       // id of the agent's process
-	Hubs    []string     // nats-leaf://host:port of one or more hub nodes
+	Hubs    []string     // nats-leaf://host:port, ws://host:port or wss://host of one or more hub nodes; the others are learnt from them
 	Secret  string       // the hub's secret
 	Logger  *slog.Logger // required
+
+	Proxy func(hub *url.URL) (*url.URL, error) // the HTTP proxy to reach a hub through, nil: none; a nil func: never one
+	TLS   *tls.Config                          // for wss hubs and https proxies; nil: the system's certificates
 }
 
 // Validate lists everything that is wrong with the config.
@@ -148,23 +153,51 @@ func (c LeafConfig) Validate() error {
 		fault("no hub is named")
 	}
 	for _, hub := range c.Hubs {
-		_, err := leafURL(hub, c.Secret)
+		_, err := hubURL(hub)
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }
 
-// leafURL is the address of a hub as the embedded server wants it, with the agents' user in it.
-func leafURL(hub, secret string) (*url.URL, error) {
+// Schemes of a hub's addresses for agents.
+const (
+	schemeLeaf = "nats-leaf"
+	schemeWS   = "ws"
+	schemeWSS  = "wss"
+)
+
+// hubURL reads the address of a hub for agents. The port of a WebSocket address may be left away.
+func hubURL(hub string) (*url.URL, error) {
 	u, err := url.Parse(hub)
 	if err != nil {
 		return nil, fmt.Errorf("hub address %q: %w", hub, err)
 	}
-	if u.Scheme == "nats" || u.Scheme == "tls" {
+	if u.User != nil {
+		return nil, fmt.Errorf("hub address %q: the secret does not stand in it", u.Redacted())
+	}
+	switch u.Scheme {
+	case schemeWS:
+		u.Host = defaultPort(u, "80")
+	case schemeWSS:
+		u.Host = defaultPort(u, "443")
+	case "http", "https":
+		return nil, fmt.Errorf("hub address %q: the hub speaks WebSocket there: write %s", hub, strings.Replace(hub, "http", "ws", 1))
+	case "nats", "tls":
 		return nil, fmt.Errorf("hub address %q is for receivers: agents need nats-leaf://host:port, the hub's leaf listener", hub)
+	case schemeLeaf:
+		if strings.Trim(u.Path, "/") != "" {
+			return nil, fmt.Errorf("hub address %q is not nats-leaf://host:port", hub)
+		}
 	}
-	if u.Scheme != "nats-leaf" || u.Port() == "" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" {
-		return nil, fmt.Errorf("hub address %q is not nats-leaf://host:port", hub)
+	if !slices.Contains([]string{schemeLeaf, schemeWS, schemeWSS}, u.Scheme) || u.Port() == "" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("hub address %q is not nats-leaf://host:port, ws://host:port or wss://host", hub)
 	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host, User: url.UserPassword(userAgent, secret)}, nil
+	return u, nil
+}
+
+func defaultPort(u *url.URL, port string) string {
+	if u.Port() != "" || u.Hostname() == "" {
+		return u.Host
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }

@@ -348,16 +348,22 @@ func (h *Hub) Addresses() Addresses { return h.addrs }
 // self is what this node tells others of itself.
 func (h *Hub) self() wire.Node {
 	leaf := h.cfg.Advertise.Leaf
-	if host, _, err := net.SplitHostPort(h.cfg.LeafListen); leaf == "" && err == nil && !anyAddress(host) {
-		leaf = strings.TrimPrefix(h.addrs.Leaf, "nats-leaf://")
+	if leaf == "" {
+		leaf = reachable(strings.TrimPrefix(h.addrs.Leaf, "nats-leaf://"), h.node.self.Host)
 	}
 	return wire.Node{Name: h.node.name, Cluster: h.server.ClusterName(), Leaf: leaf, Websocket: h.cfg.Advertise.Websocket}
 }
 
-// anyAddress says that a listener takes every address of the machine, so that nobody can be told one.
-func anyAddress(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "" || ip != nil && ip.IsUnspecified()
+// reachable is where others reach a listener of this machine. One that takes every address is reached at the host that the platform knows; "": nobody can tell.
+func reachable(listener, host string) string {
+	at, port, _ := net.SplitHostPort(listener)
+	if ip := net.ParseIP(at); at != "" && (ip == nil || !ip.IsUnspecified()) {
+		return listener
+	}
+	if host == "" {
+		return ""
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // Secret is what receivers and agents must know.

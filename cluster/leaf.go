@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -19,6 +22,7 @@ type Leaf struct {
 	log    *slog.Logger
 	server *server.Server
 	faults *faults
+	course atomic.Pointer[course]
 	ready  chan struct{}
 }
 
@@ -32,22 +36,37 @@ func NewLeaf(cfg LeafConfig) (*Leaf, error) {
 
 // Run keeps the leaf up until ctx ends or the server cannot go on. It returns nil when ctx ended it. Clients from Connect must be closed before.
 func (l *Leaf) Run(ctx context.Context) error {
-	opts, err := leafOptions(l.cfg)
-	if err != nil {
-		return err
-	}
+	options := leafOptions(l.cfg)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if l.server, err = server.NewServer(opts); err != nil {
+	var err error
+	if l.server, err = server.NewServer(options); err != nil {
 		return fmt.Errorf("start leaf: %w", err)
 	}
 	if err := startServer(ctx, l.server, newServerLog(l.log, func(err error) { cancel(fatalError{err}) }, l.faults.observe)); err != nil {
 		return endOf(ctx, fmt.Errorf("start leaf: %w", err))
 	}
 	defer stopServer(l.server, l.log)
+	nc, err := l.Connect(nats.Name("logdrive leaf"))
+	if err != nil {
+		return endOf(ctx, err)
+	}
+	defer nc.Close()
 	close(l.ready)
-	<-ctx.Done()
-	return endOf(ctx, nil)
+	return endOf(ctx, l.steering(options, nc).run(ctx))
+}
+
+func (l *Leaf) steering(options *server.Options, nc *nats.Conn) *steering {
+	named := make([]*url.URL, len(l.cfg.Hubs))
+	for i, hub := range l.cfg.Hubs {
+		named[i], _ = hubURL(hub) // Validate has read them
+		named[i].User = url.UserPassword(userAgent, l.cfg.Secret)
+	}
+	direct := func(u *url.URL) bool { proxy, err := proxyOf(l.cfg, u); return proxy == nil && err == nil }
+	return &steering{
+		cfg: l.cfg, log: l.log, server: l.server, options: options, nc: nc, faults: l.faults, course: &l.course, misses: pulseMiss, bear: bearLeast,
+		hubs: &hubs{named: named, direct: direct, resolve: net.DefaultResolver.LookupHost},
+	}
 }
 
 // Ready is closed once Connect works. The hub may still be out of reach: see Link.
@@ -59,6 +78,9 @@ func (l *Leaf) Linked() bool { return l.server.NumLeafNodes() > 0 }
 // Link is how the leaf stands to the hub.
 type Link struct {
 	Up    bool
+	Hub   string    // address of the node that is linked, or dialled now
+	Node  string    // name of that node; "": it has not answered over this link yet
+	Known int       // addresses of hub nodes that are known now
 	Fault string    // why the last attempt failed or the last link ended, and what to do; "" when nothing failed yet
 	Since time.Time // of that fault
 }
@@ -66,7 +88,11 @@ type Link struct {
 // Link tells whether the hub is reached and, if it is not, why.
 func (l *Leaf) Link() Link {
 	fault, since := l.faults.last()
-	return Link{Up: l.Linked(), Fault: fault, Since: since}
+	link := Link{Up: l.Linked(), Fault: fault, Since: since}
+	if c := l.course.Load(); c != nil {
+		link.Hub, link.Node, link.Known = c.hub, c.node, c.known
+	}
+	return link
 }
 
 // Connect makes an in-process client of the leaf. Answers come to inboxes that carry the host, so that credentials can be tied to it.

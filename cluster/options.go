@@ -1,9 +1,10 @@
 package cluster
 
 import (
+	"crypto/tls"
 	"fmt"
-	"math/rand/v2"
 	"net"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // Accounts and users of a hub.
 const (
 	accountLogs   = "LOGS"   // owns the streams; receivers and the hub's own clients
-	accountAgents = "AGENTS" // what agents see: the services logs.*, hello.* and nodes.*, and nothing else
+	accountAgents = "AGENTS" // what agents see: the services logs.*, hello.* and nodes.*.*, and nothing else
 	userReceiver  = "receiver"
 	userAgent     = "agent"
 	domain        = "hub"    // of JetStream
@@ -30,12 +31,13 @@ const (
 	writeDeadline = 10 * time.Second
 	dialTimeout   = 5 * time.Second
 	relinkEvery   = 250 * time.Millisecond
-	maxPending    = 256 << 20 // bytes that may wait for one connection before it is cut
-	bucketBytes   = 4 << 30   // most that the key-value bucket may hold
-	spareBytes    = 1 << 30   // store beyond the streams and the bucket: streams may be given more for a while, to drain a full one
-	serverBytes   = 1 << 62   // the server's own limit, never reached: that of the account follows the layout while the server runs, this one could not
-	maxMemory     = 256 << 20 // of JetStream: only short-lived consumers live there
-	maxHeaders    = 64 << 10  // the server's limit on the headers of a message
+	redialNever   = 10 * time.Second // until the leaf's server itself would dial again: the steering has done so long before
+	maxPending    = 256 << 20        // bytes that may wait for one connection before it is cut
+	bucketBytes   = 4 << 30          // most that the key-value bucket may hold
+	spareBytes    = 1 << 30          // store beyond the streams and the bucket: streams may be given more for a while, to drain a full one
+	serverBytes   = 1 << 62          // the server's own limit, never reached: that of the account follows the layout while the server runs, this one could not
+	maxMemory     = 256 << 20        // of JetStream: only short-lived consumers live there
+	maxHeaders    = 64 << 10         // the server's limit on the headers of a message
 )
 
 // accounts is the part of the configuration that the server's options cannot express: an account made in code has no JetStream.
@@ -46,10 +48,10 @@ accounts {
   SYS {}
   LOGS {
     jetstream { max_mem: %d, max_file: %d }
-    exports [ { service: "logs.*" }, { service: "hello.*" }, { service: "nodes.*" } ]
+    exports [ { service: "logs.*" }, { service: "hello.*" }, { service: "nodes.*.*" } ]
   }
   AGENTS {
-    imports [ { service: { account: LOGS, subject: "logs.*" } }, { service: { account: LOGS, subject: "hello.*" } }, { service: { account: LOGS, subject: "nodes.*" } } ]
+    imports [ { service: { account: LOGS, subject: "logs.*" } }, { service: { account: LOGS, subject: "hello.*" } }, { service: { account: LOGS, subject: "nodes.*.*" } } ]
   }
 }`
 
@@ -121,25 +123,57 @@ func users(accounts []*server.Account, secret string) []*server.User {
 	}}
 }
 
-// leafOptions configures the server of an agent's leaf.
-func leafOptions(cfg LeafConfig) (*server.Options, error) {
+// leafOptions configures the server of an agent's leaf. It has no remote: see steering.
+func leafOptions(cfg LeafConfig) *server.Options {
 	o := baseOptions(wire.LeafName(cfg.Host, cfg.Writer, cfg.Session))
 	o.DontListen = true
-	// A fleet that lost its hub together must not come back in step.
-	o.LeafNode.ReconnectInterval = relinkEvery + rand.N(relinkEvery/2)
+	o.LeafNode.ReconnectInterval = redialNever
 	o.LeafNode.WriteDeadline = writeDeadline
 	o.ConnectErrorReports, o.ReconnectErrorReports = 1, 1 // every failure is wanted for Link; serverLog keeps them from the log
-	remote := &server.RemoteLeafOpts{IgnoreDiscoveredServers: true, DialTimeout: dialTimeout, FirstInfoTimeout: dialTimeout}
-	remote.Compression.Mode = server.CompressionOff
-	for _, hub := range cfg.Hubs {
-		u, err := leafURL(hub, cfg.Secret)
-		if err != nil {
-			return nil, err
-		}
-		remote.URLs = append(remote.URLs, u)
+	return o
+}
+
+// leafRemote makes the leaf dial a hub. Masking stays on: what reads WebSocket on the way may insist on it.
+func leafRemote(cfg LeafConfig, hub *url.URL) (*server.RemoteLeafOpts, error) {
+	remote := &server.RemoteLeafOpts{
+		URLs: []*url.URL{hub}, IgnoreDiscoveredServers: true, DialTimeout: dialTimeout, FirstInfoTimeout: dialTimeout,
 	}
-	o.LeafNode.Remotes = []*server.RemoteLeafOpts{remote}
-	return o, nil
+	remote.Compression.Mode = server.CompressionOff
+	if hub.Scheme == schemeWSS {
+		remote.TLS, remote.TLSConfig = true, tlsConfig(cfg)
+	}
+	proxy, err := proxyOf(cfg, hub)
+	if err != nil || proxy == nil {
+		return remote, err
+	}
+	remote.Proxy.URL = (&url.URL{Scheme: proxy.Scheme, Host: proxy.Host}).String()
+	remote.Proxy.Username = proxy.User.Username()
+	remote.Proxy.Password, _ = proxy.User.Password()
+	if proxy.Scheme == "https" {
+		remote.Proxy.TLSConfig = tlsConfig(cfg)
+	}
+	return remote, nil
+}
+
+func tlsConfig(cfg LeafConfig) *tls.Config {
+	if cfg.TLS == nil {
+		return &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return cfg.TLS.Clone()
+}
+
+// proxyOf is the HTTP proxy before a hub, or nil. The function of the config does not see the secret.
+func proxyOf(cfg LeafConfig, hub *url.URL) (*url.URL, error) {
+	if cfg.Proxy == nil {
+		return nil, nil
+	}
+	asked := *hub
+	asked.User = nil
+	proxy, err := cfg.Proxy(&asked)
+	if err != nil {
+		return nil, fmt.Errorf("choose the proxy for %s: %w", asked.Host, err)
+	}
+	return proxy, nil
 }
 
 // baseOptions is what both servers share. Payloads are compressed by agents already, so links are not.

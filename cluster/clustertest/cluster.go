@@ -58,12 +58,13 @@ type Cluster struct {
 	Nodes []*Hub
 	t     testing.TB
 	cfg   cluster.HubConfig
+	each  []func(node int, cfg *cluster.HubConfig)
 }
 
-// StartCluster runs a hub of several nodes, started at once, and waits until all are ready.
-func StartCluster(t testing.TB, nodes int, cfg cluster.HubConfig) *Cluster {
+// StartCluster runs a hub of several nodes, started at once, and waits until all are ready. What each is told of a node may change the config of that one.
+func StartCluster(t testing.TB, nodes int, cfg cluster.HubConfig, each ...func(node int, cfg *cluster.HubConfig)) *Cluster {
 	t.Helper()
-	c := &Cluster{Platform: &Platform{}, t: t, cfg: cfg}
+	c := &Cluster{Platform: &Platform{}, t: t, cfg: cfg, each: each}
 	c.cfg.Nodes, c.cfg.Secret, c.cfg.Adapter, c.cfg.DiscoverEvery = nodes, Secret, c.Platform, 200*time.Millisecond
 	for range nodes {
 		c.Name(append(c.Named(), FreeAddress(t))...)
@@ -84,6 +85,9 @@ func (c *Cluster) begin(address, dir string) (h *Hub, await func()) {
 	c.t.Helper()
 	cfg := c.cfg
 	cfg.ClusterListen, cfg.StoreDir = address, dir
+	for _, change := range c.each {
+		change(slices.Index(c.Named(), address), &cfg)
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = Logger(c.t)
 	}

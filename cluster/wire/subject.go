@@ -10,9 +10,9 @@ import (
 
 // Subjects as agents use them: they carry the host and nothing else, so that credentials can be tied to one host.
 const (
-	LogSubjects   = "logs.*"  // batches, one token: the host
-	HelloSubjects = "hello.*" // the hello service, one token: the host
-	NodesSubjects = "nodes.*" // which hub nodes there are, one token: the host
+	LogSubjects   = "logs.*"    // batches, one token: the host
+	HelloSubjects = "hello.*"   // the hello service, one token: the host
+	NodesSubjects = "nodes.*.*" // which hub nodes there are, two tokens: the node that is asked, the host
 )
 
 // LogSubject is where the agent of host publishes its batches.
@@ -21,8 +21,13 @@ func LogSubject(host string) string { return "logs." + HostToken(host) }
 // HelloSubject is where the agent of host says hello.
 func HelloSubject(host string) string { return "hello." + HostToken(host) }
 
-// NodesSubject is where the agent of host asks for the hub's nodes.
-func NodesSubject(host string) string { return "nodes." + HostToken(host) }
+// NodesSubject is where the agent of host asks a hub node, the one it is linked to, for the nodes there are.
+func NodesSubject(node, host string) string {
+	return "nodes." + HostToken(node) + "." + HostToken(host)
+}
+
+// NodesSubjectsOf is what a node listens to.
+func NodesSubjectsOf(node string) string { return NodesSubject(node, "*") }
 
 // Mapping is the destination the hub maps LogSubjects onto: the server computes the partition, agents never do.
 func Mapping(layout, partitions int) string {
