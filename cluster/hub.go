@@ -252,6 +252,9 @@ func (h *Hub) serve(ctx context.Context) error {
 	group.Go(func() error { return h.watch(ctx) })
 	group.Go(func() error { return follower.run(ctx) })
 	group.Go(func() error { return driver.run(ctx) })
+	if h.node.clustered() {
+		group.Go(func() error { return (&spreader{hub: h, js: f.js, log: h.log}).run(ctx) })
+	}
 	group.Go(func() error { return (&admin{node: h.node, log: h.log}).run(ctx, nc) })
 	group.Go(func() error { return newBeacon(nc, h.server, h.self(), h.log).run(ctx) })
 	return group.Wait()

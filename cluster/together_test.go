@@ -183,3 +183,33 @@ func TestConflictIsSeenAcrossNodes(t *testing.T) {
 	first.publish()
 	first.check()
 }
+
+// After a node was away it leads its share again.
+func TestLeadersSpreadOverTheNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for the next look at the leaders")
+	}
+	cfg := clustertest.Config()
+	cfg.Partitions, cfg.StreamBytes = 6, 8<<20
+	c := clustertest.StartCluster(t, 3, cfg)
+	js, err := jetstream.New(c.Nodes[1].Receiver(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spread := func() bool {
+		leads := map[string]int{}
+		list := js.ListStreams(t.Context())
+		for s := range list.Info() {
+			if _, _, _, err := wire.ParseStream(s.Config.Name); err == nil && s.Cluster != nil {
+				leads[s.Cluster.Leader]++
+			}
+		}
+		return list.Err() == nil && len(leads) == 3 && leads[c.Nodes[0].Name()] == 2 && leads[c.Nodes[1].Name()] == 2
+	}
+	clustertest.Until(t, "each node leads two streams", spread)
+	if err := c.Nodes[0].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	c.Restart(0)
+	clustertest.Until(t, "each node leads two streams again", spread)
+}
