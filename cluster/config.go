@@ -41,6 +41,7 @@ type HubConfig struct {
 	ClusterListen string        // host:port for the other nodes
 	GatewayListen string        // host:port for other clusters, if the adapter names some
 	DiscoverEvery time.Duration // how often the adapter is asked; 0: every 5 s
+	AnyZone       bool          // let copies of a stream share a zone, where the adapter knows zones and there are fewer than three
 	TrustNetwork  bool          // listen beyond loopback though the secret and all bytes cross the network in clear text: only where nobody else can read along
 
 	HelloTimeout time.Duration // of one answer to an agent; a chain that is longer than that is read on at the next hello

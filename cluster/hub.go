@@ -154,6 +154,9 @@ func (h *Hub) options() (*server.Options, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h.node.self.Zone != "" && !h.cfg.AnyZone {
+		o.JetStreamUniqueTag = zoneTag
+	}
 	if h.led == nil {
 		return o, nil
 	}

@@ -33,6 +33,7 @@ func (n *Node) options() (*server.Options, error) {
 	if len(o.TrustedOperators) == 0 {
 		addSystemUser(o, n.password)
 	}
+	o.Tags = append(o.Tags, n.tags()...)
 	if !n.clustered() {
 		return o, nil
 	}
@@ -44,6 +45,20 @@ func (n *Node) options() (*server.Options, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+// zoneTag begins the tag that names a node's zone.
+const zoneTag = "zone:"
+
+// tags tell where a node is, for the placement of streams.
+func (n *Node) tags() (tags []string) {
+	if n.self.Region != "" {
+		tags = append(tags, "region:"+n.self.Region)
+	}
+	if n.self.Zone != "" {
+		tags = append(tags, zoneTag+n.self.Zone)
+	}
+	return tags
 }
 
 // addSystemUser gives this process a way into the system account, and nobody else. A server without users stays open as it was.

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/logdrive/logdrive/cluster"
 	"github.com/logdrive/logdrive/cluster/clustertest"
 	"github.com/logdrive/logdrive/cluster/wire"
 )
@@ -212,4 +213,35 @@ func TestLeadersSpreadOverTheNodes(t *testing.T) {
 	}
 	c.Restart(0)
 	clustertest.Until(t, "each node leads two streams again", spread)
+}
+
+func TestCopiesAreInDifferentZones(t *testing.T) {
+	if testing.Short() {
+		t.Skip("five nodes")
+	}
+	cfg := clustertest.Config()
+	cfg.Partitions, cfg.StreamBytes = 6, 8<<20
+	zones := []string{"a", "a", "b", "b", "c"}
+	c := clustertest.StartCluster(t, len(zones), cfg, func(node int, cfg *cluster.HubConfig) { cfg.Adapter = clustertest.InZone(cfg.Adapter, zones[node]) })
+	of := map[string]string{}
+	for i, h := range c.Nodes {
+		of[h.Name()] = zones[i]
+	}
+	js, err := jetstream.New(c.Nodes[0].Receiver(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := js.ListStreams(t.Context())
+	for s := range list.Info() {
+		in := map[string]bool{of[s.Cluster.Leader]: true}
+		for _, r := range s.Cluster.Replicas {
+			in[of[r.Name]] = true
+		}
+		if len(in) != 3 {
+			t.Errorf("stream %s is in zones %v", s.Config.Name, in)
+		}
+	}
+	if err := list.Err(); err != nil {
+		t.Error(err)
+	}
 }

@@ -52,6 +52,20 @@ func (p *Platform) Fail(err error) {
 	p.fault = err
 }
 
+// InZone is an adapter as it answers in a zone.
+func InZone(a cluster.Adapter, zone string) cluster.Adapter { return inZone{a, zone} }
+
+type inZone struct {
+	cluster.Adapter
+	zone string
+}
+
+func (a inZone) Self(ctx context.Context) (cluster.Self, error) {
+	self, err := a.Adapter.Self(ctx)
+	self.Zone = a.zone
+	return self, err
+}
+
 // Cluster is the nodes of one hub.
 type Cluster struct {
 	*Platform

@@ -15,6 +15,7 @@ func hubCommand() *cli.Command {
 		Usage: "run a hub node",
 		Flags: join(commonFlags(), hubFlags(), clusterFlags(), []cli.Flag{
 			text("name", "", "name of this hub node (a random one, kept in the store)"),
+			text("zone", "", "where this node runs: nodes of one zone may fail together, and each partition is kept in three"),
 			secretFlag("file with the secret of this hub (<store>/secret, made at the first start)"),
 		}),
 		Action:          runHub,
@@ -53,6 +54,7 @@ func newHub(c *cli.Context, p *process, store string) (*cluster.Hub, error) {
 	cfg.Websocket, cfg.Advertise = c.String("websocket-listen"), cluster.Advertise{Leaf: c.String("leaf-advertise"), Websocket: c.String("websocket-advertise")}
 	cfg.Partitions, cfg.Logger = c.Int("partitions"), p.log
 	cfg.Nodes, cfg.Cluster, cfg.ClusterListen, cfg.GatewayListen, cfg.TrustNetwork = c.Int("nodes"), c.String("cluster"), c.String("cluster-listen"), c.String("gateway-listen"), c.Bool("trust-network")
+	cfg.AnyZone = c.Bool("any-zone")
 	var err error
 	if cfg.Adapter, err = adapter(c, p); err != nil {
 		return nil, err

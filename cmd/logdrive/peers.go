@@ -23,6 +23,7 @@ func clusterFlags() []cli.Flag {
 		text("cluster-listen", "", "host:port where the other nodes of this hub connect"),
 		text("cluster", "", "name of the hub's cluster (logdrive)"),
 		text("gateway-listen", "", "host:port where the clusters of other regions connect"),
+		yes("any-zone", "let copies of a partition share a zone: needed where zones are known and fewer than three"),
 		yes("trust-network", "listen beyond loopback though secret and logs cross the network in clear text: only where nobody else can read along"),
 		yes("leave", "on SIGTERM leave the hub for good, once the other nodes have everything; without it a node is expected back"),
 	}
@@ -44,11 +45,11 @@ func adapter(c *cli.Context, p *process) (cluster.Adapter, error) {
 	for scheme, names := range byScheme {
 		switch scheme {
 		case "dns":
-			return dns.New(dns.Config{Names: names, Nodes: c.Int("nodes"), Host: ownHost(c), Name: c.String("name"), Logger: p.log})
+			return dns.New(dns.Config{Names: names, Nodes: c.Int("nodes"), Host: ownHost(c), Name: c.String("name"), Zone: c.String("zone"), Logger: p.log})
 		case "fly":
 			return flyAdapter(c, names)
 		case "":
-			return static.New(static.Config{Peers: names, Self: ownAddress(c), Name: c.String("name")})
+			return static.New(static.Config{Peers: names, Self: ownAddress(c), Name: c.String("name"), Zone: c.String("zone")})
 		default:
 			return nil, fmt.Errorf("--peers %s://: nodes are named as host:port, dns://NAME:PORT, srv://_SERVICE._tcp.NAME or fly://NAME", scheme)
 		}
