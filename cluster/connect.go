@@ -3,12 +3,13 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
@@ -16,7 +17,7 @@ import (
 var ErrUnreachable = errors.New("no hub answers")
 
 // Connect joins a hub that runs elsewhere, as a receiver: url is nats://host:port. A connection that breaks is made again for as long as it is not
-// closed; a first one that fails is an error that says what to do, and wraps ErrUnreachable if trying again may help. Later options win over the usual ones.
+// closed; a first one that fails is an error that says what to do, and wraps ErrUnreachable if trying again may help. Later options win over the usual ones; LogErrors should be among them.
 func Connect(hub, secret string, opts ...nats.Option) (*nats.Conn, error) {
 	if err := checkClientURL(hub); err != nil {
 		return nil, err
@@ -69,14 +70,39 @@ func dialFault(hub string, err error) error {
 	return err
 }
 
-// connectInProcess makes a client that speaks to a server in this process.
-func connectInProcess(s *server.Server, name string, opts ...nats.Option) (*nats.Conn, error) {
-	all := append(connectionOptions(name), nats.InProcessServer(s))
-	nc, err := nats.Connect("", append(all, opts...)...)
-	if err != nil {
-		return nil, fmt.Errorf("connect in process: %w", err)
+// connectInProcess makes a client that speaks to a server in this process. On a machine with no time to spare even that may take longer than the client waits.
+func connectInProcess(s nats.InProcessConnProvider, name string, log *slog.Logger, opts ...nats.Option) (*nats.Conn, error) {
+	all := slices.Concat(connectionOptions(name), []nats.Option{nats.InProcessServer(s), LogErrors(log)}, opts)
+	for end := time.Now().Add(connectTimeout); ; {
+		nc, err := nats.Connect("", all...)
+		if err == nil {
+			return nc, nil
+		}
+		if !timedOut(err) || time.Now().After(end) {
+			return nil, fmt.Errorf("connect in process: %w", err)
+		}
+		log.Warn("server in this process does not answer in time; trying again", "name", name, "err", err)
+		time.Sleep(startStep)
 	}
-	return nc, nil
+}
+
+// connectTimeout is how long a connection inside the process is tried for.
+const connectTimeout = 30 * time.Second
+
+func timedOut(err error) bool {
+	var fault net.Error
+	return errors.Is(err, nats.ErrTimeout) || errors.As(err, &fault) && fault.Timeout()
+}
+
+// LogErrors tells what a connection meets beside its calls, such as a subscriber that is too slow for what comes. The client prints that to standard error otherwise.
+func LogErrors(log *slog.Logger) nats.Option {
+	return nats.ErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
+		attributes := []any{"connection", nc.Opts.Name, "err", err}
+		if sub != nil {
+			attributes = append(attributes, "subject", sub.Subject)
+		}
+		log.Warn("nats connection complains", attributes...)
+	})
 }
 
 func connectionOptions(name string) []nats.Option {

@@ -390,5 +390,5 @@ func (h *Hub) Members(ctx context.Context) (Members, error) { return h.node.Memb
 // Connect makes an in-process client in the account of the streams.
 func (h *Hub) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	all := append([]nats.Option{nats.UserInfo(userReceiver, h.cfg.Secret)}, opts...)
-	return connectInProcess(h.server, "logdrive receiver", all...)
+	return connectInProcess(h.server, "logdrive receiver", h.log, all...)
 }

@@ -98,5 +98,5 @@ func (l *Leaf) Link() Link {
 // Connect makes an in-process client of the leaf. Answers come to inboxes that carry the host, so that credentials can be tied to it.
 func (l *Leaf) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	all := append([]nats.Option{nats.CustomInboxPrefix(inboxes + "." + wire.HostToken(l.cfg.Host))}, opts...)
-	return connectInProcess(l.server, "logdrive agent", all...)
+	return connectInProcess(l.server, "logdrive agent", l.log, all...)
 }

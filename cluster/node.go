@@ -299,12 +299,12 @@ func (n *Node) Server() *server.Server { return n.server }
 
 // Connect makes an in-process client. Options carry the user, if there are users.
 func (n *Node) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	return connectInProcess(n.server, n.name, opts...)
+	return connectInProcess(n.server, n.name, n.log, opts...)
 }
 
 // ConnectSystem makes an in-process client in the system account.
 func (n *Node) ConnectSystem(opts ...nats.Option) (*nats.Conn, error) {
-	return connectInProcess(n.server, n.name+" system", append([]nats.Option{nats.UserInfo(userSystem, n.password)}, opts...)...)
+	return connectInProcess(n.server, n.name+" system", n.log, append([]nats.Option{nats.UserInfo(userSystem, n.password)}, opts...)...)
 }
 
 // Shutdown ends Run as the end of its context does, and waits for that until ctx ends.

@@ -92,7 +92,7 @@ func receiveFrom(c *cli.Context, p *process) error {
 // connect joins a hub, and waits for one that does not run yet or is being started again. Without a connection nor an error, ctx ended.
 func connect(ctx context.Context, hub, secret string, log *slog.Logger) (*nats.Conn, error) {
 	for {
-		nc, err := cluster.Connect(hub, secret)
+		nc, err := cluster.Connect(hub, secret, cluster.LogErrors(log))
 		if !errors.Is(err, cluster.ErrUnreachable) {
 			return nc, err
 		}
