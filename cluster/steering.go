@@ -59,6 +59,7 @@ func (s *steering) run(ctx context.Context) error {
 			target = s.hubs.next(ctx)
 			continue
 		}
+		s.faults.made()
 		s.log.Info("linked to the hub", "hub", target.address())
 		moveTo, reason := s.stay(ctx, target)
 		if ctx.Err() != nil {

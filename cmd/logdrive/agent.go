@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,7 +27,8 @@ func agentCommand() *cli.Command {
 		Usage:     "ship the files of this host to a hub",
 		ArgsUsage: "PATH...   files, directories or quoted globs such as '/var/log/**/*.log'",
 		Flags: join(commonFlags(), agentFlags(), []cli.Flag{
-			list("hub", "nats-leaf://host:port of a hub node (repeatable)"),
+			list("hub", "nats-leaf://host:port, ws://host:port or wss://host of a hub node (repeatable); the other nodes are learnt from it"),
+			text("proxy", "", "http://host:port of an HTTP proxy on the way to the hub, or none (for ws:// and wss://: HTTP_PROXY, HTTPS_PROXY, NO_PROXY)"),
 			secretFlag("file with the hub's secret"),
 			text("stdin", "", "ship standard input as the source of this name"),
 			text("stdin-size", "64MiB", "size at which the spool of standard input is rotated; what is rotated goes when the hub has it"),
@@ -49,9 +51,13 @@ func runAgent(c *cli.Context) error {
 		return err
 	}
 	if len(c.StringSlice("hub")) == 0 {
-		return errors.New("--hub nats-leaf://host:port is missing: name a hub node's leaf listener")
+		return errors.New("--hub nats-leaf://host:port is missing: name a hub node's leaf listener, or its WebSocket listener as ws:// or wss://")
 	}
-	a := agent{c: c, p: p, state: c.String("state"), hubs: c.StringSlice("hub"), secret: secret, paths: paths, stdin: c.String("stdin")}
+	proxy, err := proxyFunc(c.String("proxy"))
+	if err != nil {
+		return err
+	}
+	a := agent{c: c, p: p, state: c.String("state"), hubs: c.StringSlice("hub"), proxy: proxy, secret: secret, paths: paths, stdin: c.String("stdin")}
 	group, ctx := errgroup.WithContext(c.Context)
 	ctx, end := context.WithCancel(ctx)
 	group.Go(func() error { return p.serve(ctx) })
@@ -68,6 +74,7 @@ type agent struct {
 	p       *process
 	state   string
 	hubs    []string
+	proxy   func(*url.URL) (*url.URL, error) // before a hub; nil: never one
 	secret  string
 	paths   []string
 	exclude []string // beside those of the flags
@@ -88,7 +95,7 @@ func (a *agent) run(ctx context.Context, ready func() error) (err error) {
 	}
 	defer s.store.Close()
 	if s.leaf, err = cluster.NewLeaf(cluster.LeafConfig{
-		Host: s.host, Writer: s.store.Writer(), Session: s.session, Hubs: a.hubs, Secret: a.secret, Logger: a.p.log,
+		Host: s.host, Writer: s.store.Writer(), Session: s.session, Hubs: a.hubs, Proxy: a.proxy, Secret: a.secret, Logger: a.p.log,
 	}); err != nil {
 		return err
 	}
