@@ -29,7 +29,7 @@ type HubConfig struct {
 	Listen      string       // host:port for receivers; port 0: the system chooses
 	LeafListen  string       // host:port for agents' leaves; port 0: the system chooses
 	Websocket   string       // host:port for agents' leaves over WebSocket; "": none; port 0: the system chooses
-	Advertise   Advertise    // where agents reach this node, if not at its listeners
+	Advertise   Advertise    // where agents and other nodes reach this node, if not at its listeners
 	Secret      string       // what receivers and agents must know; "": the one in <store>/secret, made at the first start
 	Partitions  int          // used when the hub is founded; 0: 8
 	StreamBytes int64        // size limit of a partition's stream in bytes, used when the hub is founded
@@ -47,8 +47,9 @@ type HubConfig struct {
 	HelloTimeout time.Duration // of one answer to an agent; a chain that is longer than that is read on at the next hello
 }
 
-// Advertise is what a hub node tells agents of its addresses. Those that were given the address of another node come by it.
+// Advertise is what a hub node tells of its addresses: agents, so that those which were given the address of another node come by it, and the other nodes.
 type Advertise struct {
+	Cluster   string // host:port; "": the cluster listener's own, at the host that the adapter knows
 	Leaf      string // host:port; "": the leaf listener's own or, if that takes every address, its port at the host that the adapter knows
 	Websocket string // ws://host:port or wss://host:port; "": none, since what serves WebSocket to a network usually stands before the listener
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,8 +17,8 @@ import (
 // ErrUnreachable says that no hub answered: it may later.
 var ErrUnreachable = errors.New("no hub answers")
 
-// Connect joins a hub that runs elsewhere, as a receiver: url is nats://host:port. A connection that breaks is made again for as long as it is not
-// closed; a first one that fails is an error that says what to do, and wraps ErrUnreachable if trying again may help. Later options win over the usual ones; LogErrors should be among them.
+// Connect joins a hub that runs elsewhere, as a receiver: hub is nats://host:port of a node, or of several with commas between them; the others are learnt from it. A connection that
+// breaks is made again, to any of them, for as long as it is not closed; a first one that fails is an error that says what to do, and wraps ErrUnreachable if trying again may help. Later options win over the usual ones. LogErrors should be among them.
 func Connect(hub, secret string, opts ...nats.Option) (*nats.Conn, error) {
 	if err := checkClientURL(hub); err != nil {
 		return nil, err
@@ -31,7 +32,15 @@ func Connect(hub, secret string, opts ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
-func checkClientURL(hub string) error {
+func checkClientURL(hubs string) error {
+	var faults []error
+	for hub := range strings.SplitSeq(hubs, ",") {
+		faults = append(faults, checkOneClientURL(hub))
+	}
+	return errors.Join(faults...)
+}
+
+func checkOneClientURL(hub string) error {
 	u, err := url.Parse(hub)
 	if err != nil {
 		return fmt.Errorf("hub address %q: %w", hub, err)
@@ -56,7 +65,15 @@ func explainConnect(hub string, err error) error {
 }
 
 // dialFault finds out why nobody answers: the client keeps that to itself.
-func dialFault(hub string, err error) error {
+func dialFault(hubs string, err error) error {
+	var faults []error
+	for hub := range strings.SplitSeq(hubs, ",") {
+		faults = append(faults, dialOne(hub, err))
+	}
+	return errors.Join(faults...)
+}
+
+func dialOne(hub string, err error) error {
 	u, _ := url.Parse(hub)
 	address := u.Host
 	if u.Port() == "" {

@@ -55,7 +55,7 @@ func NewHub(cfg HubConfig) (*Hub, error) {
 	}
 	h := &Hub{cfg: cfg, log: cfg.Logger.With("component", "hub"), ready: make(chan struct{})}
 	node, err := NewNode(NodeConfig{
-		Name: cfg.Name, StoreDir: cfg.StoreDir, Nodes: cfg.Nodes, Cluster: cfg.Cluster, ClusterListen: cfg.ClusterListen, GatewayListen: cfg.GatewayListen,
+		Name: cfg.Name, StoreDir: cfg.StoreDir, Nodes: cfg.Nodes, Cluster: cfg.Cluster, ClusterListen: cfg.ClusterListen, Advertise: cfg.Advertise.Cluster, GatewayListen: cfg.GatewayListen,
 		Secret: cfg.Secret, Adapter: cfg.Adapter, DiscoverEvery: cfg.DiscoverEvery, Options: h.options, Logger: h.log,
 	})
 	if err != nil {

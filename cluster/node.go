@@ -22,6 +22,7 @@ type NodeConfig struct {
 	Nodes         int     // how many nodes found the cluster; 0: what the adapter says, else 1. One node is no cluster, two are refused
 	Cluster       string  // its name; "": what the adapter says, else "logdrive"
 	ClusterListen string  // host:port for the other nodes; not needed by one node
+	Advertise     string  // host:port at which the other nodes reach this one, if not where it listens; it stands so among what the adapter names
 	GatewayListen string  // host:port for other clusters; needed when the adapter names some
 	Secret        string  // what nodes must know to join; needed by more than one
 	Adapter       Adapter // needed by more than one
@@ -113,6 +114,9 @@ func (c NodeConfig) checkNodes(nodes int) error {
 		fault("several nodes need an address for each other: cluster-listen is not set")
 	} else if _, _, err := splitAddress(c.ClusterListen); err != nil {
 		fault(fmt.Sprintf("cluster-listen %q: %v", c.ClusterListen, err))
+	}
+	if _, port, err := splitAddress(c.Advertise); c.Advertise != "" && (err != nil || port <= 0) {
+		fault(fmt.Sprintf("cluster-advertise %q is not host:port", c.Advertise))
 	}
 	return errors.Join(faults...)
 }
@@ -238,6 +242,9 @@ func (n *Node) clustered() bool { return n.nodes > 1 }
 
 // own is the address at which other nodes reach this one.
 func (n *Node) own() string {
+	if n.cfg.Advertise != "" {
+		return n.cfg.Advertise
+	}
 	host, port, err := net.SplitHostPort(n.cfg.ClusterListen)
 	if err != nil {
 		return ""

@@ -27,7 +27,7 @@ func drainCommand() *cli.Command {
 		Description: "A drained receiver runs on and gets no partition until --undo, also after a restart: stop it, move its archive away, or keep it as a spare.\n" +
 			"A restart needs no drain: SIGTERM hands the partitions over, too.",
 		Flags: []cli.Flag{
-			text("hub", "", "nats://host:port of a hub node"),
+			list("hub", "nats://host:port of a hub node (repeatable)"),
 			secretFlag("file with the hub's secret"),
 			yes("undo", "let the receiver own partitions again"),
 			span("timeout", time.Minute, "how long to wait until it owns nothing; it stays drained after that"),
@@ -74,14 +74,14 @@ func runDrain(c *cli.Context) error {
 
 // connectOnce connects to the hub, or tells at once why not: there is somebody who reads it.
 func connectOnce(c *cli.Context) (*nats.Conn, error) {
-	if c.String("hub") == "" {
+	if hubOf(c) == "" {
 		return nil, errors.New("--hub nats://host:port is missing: name a hub node's client listener")
 	}
 	secret, err := needSecret(c)
 	if err != nil {
 		return nil, err
 	}
-	return cluster.Connect(c.String("hub"), secret, nats.Name("logdrive "+c.Command.Name))
+	return cluster.Connect(hubOf(c), secret, nats.Name("logdrive "+c.Command.Name))
 }
 
 // choose finds a receiver by its archive's id or by its name.

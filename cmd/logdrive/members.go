@@ -16,7 +16,7 @@ import (
 
 func memberFlagsOf(more ...cli.Flag) []cli.Flag {
 	return append([]cli.Flag{
-		text("hub", "", "nats://host:port of a hub node"),
+		list("hub", "nats://host:port of a hub node (repeatable)"),
 		secretFlag("file with the hub's secret"),
 	}, more...)
 }

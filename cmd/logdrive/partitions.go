@@ -27,7 +27,7 @@ func partitionsCommand() *cli.Command {
 		Description: "Agents wait, with their files, until the archive has everything that the hub holds; so the receivers must run. Then they go on where they were.\n" +
 			"What the hub still kept for looking back is gone after that; the archive has it. The command waits until it is done; if it is interrupted, the hub goes on.",
 		Flags: []cli.Flag{
-			text("hub", "", "nats://host:port of a hub node"),
+			list("hub", "nats://host:port of a hub node (repeatable)"),
 			secretFlag("file with the hub's secret"),
 			text("size", "", "size of one partition's stream from then on (as it is)"),
 			yes("abort", "take a change back, which is possible until the archive has everything"),

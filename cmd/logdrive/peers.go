@@ -21,6 +21,7 @@ func clusterFlags() []cli.Flag {
 		list("peers", "the nodes of this hub (repeatable): host:port of every node's cluster listener, this one's too; or where to ask for them: dns://NAME:PORT, srv://_SERVICE._tcp.NAME, fly://NAME"),
 		number("nodes", 0, "how many nodes found the hub: 1, or 3 and more (as many as --peers lists, else 1)"),
 		text("cluster-listen", "", "host:port where the other nodes of this hub connect"),
+		text("cluster-advertise", "", "host:port of this node for the others, if they do not reach it where it listens; it stands so among --peers"),
 		text("cluster", "", "name of the hub's cluster (logdrive)"),
 		text("gateway-listen", "", "host:port where the clusters of other regions connect"),
 		yes("any-zone", "let copies of a partition share a zone: needed where zones are known and fewer than three"),
@@ -88,8 +89,11 @@ func shapeOf(u *url.URL) string {
 	return string(fly.Regions)
 }
 
-// ownAddress is where this node listens for the others, if that says who it is.
+// ownAddress is where the others reach this node, if that says who it is.
 func ownAddress(c *cli.Context) string {
+	if address := c.String("cluster-advertise"); address != "" {
+		return address
+	}
 	if ownHost(c) == "" {
 		return ""
 	}
