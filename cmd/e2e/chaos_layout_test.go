@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,7 +29,7 @@ func (d *divider) partitions(args ...string) (said string, status int) {
 }
 
 func (d *divider) args(args ...string) []string {
-	return append([]string{"hub", "partitions", "--hub", d.clientURL, "--secret", filepath.Join(d.storeDir, "secret")}, args...)
+	return append([]string{"hub", "partitions", "--hub", d.clientURL, "--secret", d.secret}, args...)
 }
 
 // status tells how the hub stands; not when it is down.
@@ -100,7 +99,7 @@ func (d *divider) finishDivided() {
 		d.t.FailNow()
 	}
 	d.exact()
-	d.hub.stop()
+	d.stopHub()
 }
 
 // newDivider starts two receivers, agents in this process, and one that is a process.

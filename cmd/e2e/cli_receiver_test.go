@@ -49,11 +49,9 @@ func (r *receivers) join(name string) {
 	r.t.Helper()
 	dir := r.path(name)
 	must(r.t, os.MkdirAll(dir, 0o755))
-	r.all[name] = newRole(r.t, dir, "receiver", "--hub", r.client.Client(), "--secret", r.secret(), "--archive", r.archiveOf(name), "--name", name)
+	r.all[name] = newRole(r.t, dir, "receiver", "--hub", r.client.Client(), "--secret", r.secret, "--archive", r.archiveOf(name), "--name", name)
 	r.all[name].start().ready()
 }
-
-func (r *receivers) secret() string { return filepath.Join(r.storeDir, "secret") }
 
 func (r *receivers) archiveOf(name string) string {
 	if r.all[name] == r.receiver && r.all[name] != nil {
@@ -65,7 +63,7 @@ func (r *receivers) archiveOf(name string) string {
 // drain runs the command with the hub's address and secret.
 func (r *receivers) drain(args ...string) (said string, status int) {
 	r.t.Helper()
-	return command(r.t, r.dir, "", append([]string{"receiver", "drain", "--hub", r.clientURL, "--secret", r.secret()}, args...)...)
+	return command(r.t, r.dir, "", append([]string{"receiver", "drain", "--hub", r.clientURL, "--secret", r.secret}, args...)...)
 }
 
 // rows lists the receivers by name.
@@ -182,16 +180,16 @@ func TestCLIReceiverDrainOfTheLast(t *testing.T) {
 func TestCLIReceiverDrainFaults(t *testing.T) {
 	slow(t)
 	r := newReceivers(t, "twin")
-	r.all["copy"] = newRole(t, tempDir(t), "receiver", "--hub", r.client.Client(), "--secret", r.secret(), "--archive", r.path("copy"), "--name", "twin")
+	r.all["copy"] = newRole(t, tempDir(t), "receiver", "--hub", r.client.Client(), "--secret", r.secret, "--archive", r.path("copy"), "--name", "twin")
 	r.all["copy"].start().ready()
-	r.all["nameless"] = newRole(t, tempDir(t), "receiver", "--hub", r.client.Client(), "--secret", r.secret(), "--archive", r.path("nameless"))
+	r.all["nameless"] = newRole(t, tempDir(t), "receiver", "--hub", r.client.Client(), "--secret", r.secret, "--archive", r.path("nameless"))
 	r.all["nameless"].start().ready()
 	until(t, "all have joined", func() bool {
 		said, _ := r.drain("--json")
 		return strings.Count(said, `"archive"`) == 3
 	})
 	must(t, os.WriteFile(r.path("wrong"), []byte("wrong\n"), 0o600))
-	hub, secret := "--hub "+r.clientURL+" ", "--secret "+r.secret()+" "
+	hub, secret := "--hub "+r.clientURL+" ", "--secret "+r.secret+" "
 	for args, says := range map[string]string{
 		hub + secret + "nobody":                       `no receiver is named "nobody": there are `,
 		hub + secret + "twin":                         `2 receivers are named "twin": say which by its archive's id; there are twin (`,

@@ -211,7 +211,7 @@ func TestCLIStdin(t *testing.T) {
 	s := newSite(t, options{})
 	s.hub.start().ready()
 	s.receiver.start().ready()
-	args := []string{"agent", "--hub", s.leafURL, "--secret", filepath.Join(s.storeDir, "secret"), "--host", "pipe", "--state", s.path("pipe"), "--once", "--stdin", "app"}
+	args := []string{"agent", "--hub", s.leafURL, "--secret", s.secret, "--host", "pipe", "--state", s.path("pipe"), "--once", "--stdin", "app"}
 	spool := s.path("pipe/stdin/app")
 	whole := ""
 	for _, text := range []string{"one\ntwo\n", strings.Repeat("many lines\n", 100_000), "the last one without newline"} {

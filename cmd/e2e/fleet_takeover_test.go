@@ -85,5 +85,5 @@ func (c *crew) finish(w *watch) {
 		c.t.FailNow()
 	}
 	c.exact()
-	c.hub.stop()
+	c.stopHub()
 }

@@ -38,7 +38,7 @@ type crew struct {
 type member struct {
 	*role
 	name string
-	link *clustertest.Proxy
+	link ways
 	dirs []string // archives it may work in,
 	ids  []string // by which records name them
 	in   int      // the one it works in now
@@ -47,8 +47,14 @@ type member struct {
 // newCrew starts a hub. Receivers and agents come with join and ship.
 func newCrew(t testing.TB) *crew {
 	t.Helper()
-	c := &crew{site: newSite(t, options{hub: []string{"--partitions", fmt.Sprint(partitions)}})}
-	c.hub.start().ready()
+	return newCrewOf(t, 1)
+}
+
+// newCrewOf is newCrew with so many hub nodes.
+func newCrewOf(t testing.TB, nodes int) *crew {
+	t.Helper()
+	c := &crew{site: newSite(t, options{nodes: nodes, hub: []string{"--partitions", fmt.Sprint(partitions)}})}
+	c.startHub()
 	return c
 }
 
@@ -67,11 +73,15 @@ func (c *crew) join(archives int) *member {
 // add adds a receiver that may work in any of these archives, and begins with the first one.
 func (c *crew) add(name string, dirs, ids []string) *member {
 	c.t.Helper()
-	m := &member{name: name, link: clustertest.StartProxy(c.t, c.clientURL), dirs: dirs, ids: ids}
+	m := &member{name: name, dirs: dirs, ids: ids}
+	var hubs []string
+	for _, n := range c.nodes {
+		way := clustertest.StartProxy(c.t, n.clientURL)
+		m.link, hubs = append(m.link, way), append(hubs, "--hub", way.Client())
+	}
 	must(c.t, os.MkdirAll(c.path(name), 0o755))
-	m.role = newRole(c.t, c.path(name), "receiver",
-		"--hub", m.link.Client(), "--secret", filepath.Join(c.storeDir, "secret"), "--archive", dirs[0],
-		"--name", name, "--lookback", "1s", "--segment-size", "256KiB")
+	m.role = newRole(c.t, c.path(name), "receiver", append(hubs, "--secret", c.secret, "--archive", dirs[0],
+		"--name", name, "--lookback", "1s", "--segment-size", "256KiB")...)
 	c.members = append(c.members, m)
 	return m
 }
@@ -156,7 +166,7 @@ func (c *crew) ship(hosts int) {
 
 // agentOf is an agent as its command runs one. Its leaf outlives it, for what is in flight at the end.
 func (c *crew) agentOf(ctx context.Context, src *source, state string, log *slog.Logger) error {
-	secret, err := os.ReadFile(filepath.Join(c.storeDir, "secret"))
+	secret, err := os.ReadFile(c.secret)
 	if err != nil {
 		return err
 	}
@@ -168,7 +178,7 @@ func (c *crew) agentOf(ctx context.Context, src *source, state string, log *slog
 	cfg := shipper.DefaultConfig()
 	cfg.Host, cfg.Writer, cfg.Session, cfg.Logger = src.host, store.Writer(), rand.Text(), log
 	leaf, err := cluster.NewLeaf(cluster.LeafConfig{
-		Host: src.host, Writer: cfg.Writer, Session: cfg.Session, Hubs: []string{c.leaf.Leaf()}, Secret: strings.TrimSpace(string(secret)), Logger: log,
+		Host: src.host, Writer: cfg.Writer, Session: cfg.Session, Hubs: c.leafURLs(), Secret: strings.TrimSpace(string(secret)), Logger: log,
 	})
 	if err != nil {
 		return err

@@ -285,7 +285,7 @@ func TestInputTwice(t *testing.T) {
 	src := s.newSource("app.log")
 	src.lines(100)
 	s.arrived(src)
-	secret := filepath.Join(s.storeDir, "secret")
+	secret := s.secret
 	agent := []string{"agent", "--hub", s.leafURL, "--secret", secret, "--once"}
 	for _, tt := range []struct {
 		name string
@@ -316,7 +316,7 @@ func TestInputWrongHub(t *testing.T) {
 	s.hub.start().ready()
 	wrong := s.path("wrong")
 	must(t, os.WriteFile(wrong, []byte("guess\n"), 0o600))
-	secret := filepath.Join(s.storeDir, "secret")
+	secret := s.secret
 	client := strings.TrimPrefix(s.clientURL, "nats://")
 	for _, tt := range []struct{ name, hub, secret, says string }{
 		{"closed port", "nats-leaf://" + freePort(t), secret, "connection refused"},

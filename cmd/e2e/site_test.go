@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -20,12 +21,15 @@ type site struct {
 	hub, receiver, agent *role
 	leaf, client         *clustertest.Proxy
 	clientURL, leafURL   string // of the hub itself
+	nodes                []*hubNode
+	secret               string // file
 	storeDir, archiveDir string
 	stateDir             string
 }
 
 // options are further flags; the defaults are chosen so that rotation, purges and commits happen often.
 type options struct {
+	nodes                int // of the hub; 0: one. Of several, the first one is what stands in hub, leaf, client and the like
 	hub, receiver, agent []string
 	store, archive       string // directories; "": below the site's
 	state                string
@@ -50,21 +54,13 @@ func newSite(t testing.TB, o options) *site {
 		o.paths = []string{s.path("logs/*.log")}
 	}
 	s.storeDir, s.archiveDir, s.stateDir = o.store, o.archive, o.state
-	client, leaf := freePort(t), freePort(t)
-	s.clientURL, s.leafURL = "nats://"+client, "nats-leaf://"+leaf
-	s.client, s.leaf = clustertest.StartProxy(t, client), clustertest.StartProxy(t, leaf)
-	secret := filepath.Join(o.store, "secret")
-	s.hub = newRole(t, s.dir, "hub", append([]string{
-		"--store", o.store, "--listen", client, "--leaf-listen", leaf,
-		"--partitions", "2", "--stream-size", "16MiB",
-	}, o.hub...)...)
-	s.receiver = newRole(t, s.dir, "receiver", append([]string{
-		"--hub", s.client.Client(), "--secret", secret, "--archive", o.archive,
-		"--lookback", "1s", "--segment-size", "1MiB",
-	}, o.receiver...)...)
-	s.agent = newRole(t, s.dir, "agent", append(append([]string{
-		"--hub", s.leaf.Leaf(), "--secret", secret, "--host", host, "--state", o.state,
-	}, o.agent...), o.paths...)...)
+	s.addNodes(o)
+	s.receiver = newRole(t, s.dir, "receiver", slices.Concat(s.clientHubs(), []string{
+		"--secret", s.secret, "--archive", o.archive, "--lookback", "1s", "--segment-size", "1MiB",
+	}, o.receiver)...)
+	s.agent = newRole(t, s.dir, "agent", slices.Concat(s.leafHubs(), []string{
+		"--secret", s.secret, "--host", host, "--state", o.state,
+	}, o.agent, o.paths)...)
 	return s
 }
 
@@ -72,7 +68,7 @@ func newSite(t testing.TB, o options) *site {
 func startSite(t testing.TB, o options) *site {
 	t.Helper()
 	s := newSite(t, o)
-	s.hub.start().ready()
+	s.startHub()
 	s.receiver.start().ready()
 	s.agent.start().ready()
 	return s
@@ -81,7 +77,13 @@ func startSite(t testing.TB, o options) *site {
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 
 // roles in the order of a line's way; they are stopped in the order agent, receiver, hub.
-func (s *site) roles() []*role { return []*role{s.agent, s.hub, s.receiver} }
+func (s *site) roles() []*role {
+	all := []*role{s.agent}
+	for _, n := range s.nodes {
+		all = append(all, n.role)
+	}
+	return append(all, s.receiver)
+}
 
 // alive fails the test if a process has ended by itself.
 func (s *site) alive() {
@@ -94,9 +96,11 @@ func (s *site) alive() {
 // heal starts what does not run, thaws and releases everything.
 func (s *site) heal() {
 	s.t.Helper()
-	for _, p := range []*clustertest.Proxy{s.leaf, s.client} {
-		p.Heal()
-		p.Release()
+	for _, n := range s.nodes {
+		for _, p := range n.ways() {
+			p.Heal()
+			p.Release()
+		}
 	}
 	for _, r := range s.roles() {
 		if !r.running() {
@@ -119,7 +123,7 @@ func (s *site) settle(ledger []gap, sources ...*source) {
 	s.equal(sources...)
 	s.ledger(ledger)
 	s.invariants()
-	s.hub.stop()
+	s.stopHub()
 }
 
 // freePort finds a port below those that the system gives away by itself, so that nobody takes it while its owner is dead.

@@ -233,7 +233,7 @@ func (s *site) agentOf(t testing.TB, name string, paths ...string) *role {
 	name = strings.ReplaceAll(name, "_", "-")
 	dir := tempDir(t)
 	return newRole(t, dir, "agent", append([]string{
-		"--hub", s.leaf.Leaf(), "--secret", filepath.Join(s.storeDir, "secret"), "--host", name, "--state", filepath.Join(dir, "state"),
+		"--hub", s.leaf.Leaf(), "--secret", s.secret, "--host", name, "--state", filepath.Join(dir, "state"),
 	}, paths...)...).as(name)
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -30,13 +29,13 @@ type view struct {
 // view connects to the hub itself, past the proxy.
 func (s *site) view() *view {
 	s.t.Helper()
-	secret, err := os.ReadFile(filepath.Join(s.storeDir, "secret"))
+	secret, err := os.ReadFile(s.secret)
 	must(s.t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*patience)
 	v := &view{t: s.t, ctx: ctx}
 	s.t.Cleanup(cancel)
 	until(s.t, "the hub lets us look", func() bool {
-		v.nc, err = cluster.Connect(s.clientURL, strings.TrimSpace(string(secret)))
+		v.nc, err = cluster.Connect(s.clientURLs(), strings.TrimSpace(string(secret)))
 		return err == nil && v.nc.IsConnected()
 	})
 	s.t.Cleanup(v.nc.Close)
