@@ -18,16 +18,13 @@ import (
 // peersFile keeps the peers that were known last: a node starts again with them when its platform cannot name any.
 const peersFile = "peers.json"
 
-// forgetPeer is how long a peer may be missing from what the platform says, before it is dropped. Names vanish for a moment while a platform moves things, and
-// to drop a route cuts it.
-const forgetPeer = 30 * time.Second
-
 // discovery knows the peers of a node. What an adapter says is taken at once when it adds, and after a while when it takes away.
 type discovery struct {
 	adapter  Adapter
 	store    *store
 	own      string // address of this node
 	founders int
+	forget   time.Duration // a peer must have been missing for so long to be dropped
 	log      *slog.Logger
 
 	mu      sync.Mutex           // guards what follows
@@ -36,8 +33,8 @@ type discovery struct {
 	fault   error                // of the last answer
 }
 
-func newDiscovery(a Adapter, s *store, own string, founders int, log *slog.Logger) *discovery {
-	return &discovery{adapter: a, store: s, own: own, founders: founders, log: log, missing: map[string]time.Time{}}
+func newDiscovery(cfg NodeConfig, s *store, own string, founders int) *discovery {
+	return &discovery{adapter: cfg.Adapter, store: s, own: own, founders: founders, forget: cfg.ForgetAfter, log: cfg.Logger, missing: map[string]time.Time{}}
 }
 
 // recall takes the peers of the last run.
@@ -104,7 +101,7 @@ func (d *discovery) merge(found []string, linked func(string) bool) []string {
 		if d.missing[r].IsZero() {
 			d.missing[r] = time.Now()
 		}
-		if time.Since(d.missing[r]) < forgetPeer || r == d.own || linked(r) {
+		if time.Since(d.missing[r]) < d.forget || r == d.own || linked(r) {
 			routes[r] = true
 		} else {
 			delete(d.missing, r)

@@ -75,12 +75,10 @@ func (n *Node) depart(ctx context.Context) error {
 	if err := m.checkLeave(n.name, n.forced); err != nil {
 		return err
 	}
-	n.log.Info("leaving: moving what this node holds to the others", "name", n.name)
-	if err := n.api(ctx, server.JSApiEvacuateServer, server.JSApiMetaServerEvacuateRequest{Server: n.name}); err != nil {
-		return err
-	}
-	if err := n.awaitEmpty(ctx); err != nil {
-		return err
+	if len(m.Members) > minNodes { // else nobody is left to take its copies
+		if err := n.evacuate(ctx); err != nil {
+			return err
+		}
 	}
 	// Before it is true: killed in between, the node does not start again, and an operator evicts it. The other way round it would start as a stranger with an old name.
 	if err := n.markLeft(); err != nil {
@@ -91,6 +89,15 @@ func (n *Node) depart(ctx context.Context) error {
 
 func (n *Node) markLeft() error {
 	return writeFile(filepath.Join(n.cfg.StoreDir, leftFile), []byte(n.name+"\n"))
+}
+
+// evacuate moves what this node holds to the others.
+func (n *Node) evacuate(ctx context.Context) error {
+	n.log.Info("leaving: moving what this node holds to the others", "name", n.name)
+	if err := n.api(ctx, server.JSApiEvacuateServer, server.JSApiMetaServerEvacuateRequest{Server: n.name}); err != nil {
+		return err
+	}
+	return n.awaitEmpty(ctx)
 }
 
 // awaitEmpty blocks until this node keeps no replica of anything.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -104,21 +105,81 @@ func (n *Node) follow(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		}
-		changed, err := n.discovery.look(ctx, n.linkedTo)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil { // the list could not be kept; the node goes on with it
-			n.log.Error("peers are not kept for the next start", "err", err)
-		}
-		if !changed {
-			continue
-		}
-		if err := n.reload(); err != nil {
-			n.log.Error("peers have changed, and the server does not take them; it does after a restart", "err", err)
+			n.lookAgain(ctx)
 		}
 	}
+}
+
+func (n *Node) lookAgain(ctx context.Context) {
+	changed, err := n.discovery.look(ctx, n.linkedTo)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil { // the list could not be kept; the node goes on with it
+		n.log.Error("peers are not kept for the next start", "err", err)
+	}
+	if !changed {
+		return
+	}
+	if err := n.Reload(); err != nil {
+		n.log.Error("peers have changed, and the server does not take them; it does after a restart", "err", err)
+	}
+}
+
+// errMiscounted says that an empty node counts on founders that are gone: a name that was stale when it started. It would wait for their votes for ever.
+var errMiscounted = errors.New("the node counts on founders that do not exist any more")
+
+// awaitService blocks until the cluster has a leader that this node follows. Without enough founders that takes as long as they do. counted is how many routes an empty node started with.
+func (n *Node) awaitService(ctx context.Context, counted int) error {
+	tick, look := time.NewTicker(serveStep), time.NewTicker(n.cfg.DiscoverEvery)
+	defer tick.Stop()
+	defer look.Stop()
+	for told := time.Now(); !n.serving(); {
+		if time.Since(told) > tellEvery {
+			told = time.Now()
+			n.log.Warn("cluster has no leader yet: it takes all of its founders, or more than half of its members", "name", n.name, "founders", n.nodes, "linked", len(n.Linked()), "known", n.discovery.peers().Routes)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		case <-look.C:
+			if !n.clustered() {
+				continue
+			}
+			n.lookAgain(ctx)
+			if known := len(n.discovery.peers().Routes); known < counted && known >= n.nodes && n.untouched() {
+				return errMiscounted
+			}
+		}
+	}
+	return nil
+}
+
+// untouched says that this node has never heard of a leader: it is no member, and holds nothing.
+func (n *Node) untouched() bool {
+	groups := n.server.Raftz(&server.RaftzOptions{GroupFilter: "_meta_"})
+	if groups == nil {
+		return false
+	}
+	for _, account := range *groups {
+		for _, g := range account {
+			if g.EverHadLeader || g.PIndex > 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// beginAnew makes an empty node count again. It gets another name: under the old one it may have voted.
+func (n *Node) beginAnew() (err error) {
+	n.log.Warn("node starts anew: it counted on founders that do not exist any more", "known", n.discovery.peers().Routes)
+	if err := os.RemoveAll(filepath.Join(n.cfg.StoreDir, streamsDir)); err != nil {
+		return fmt.Errorf("begin anew: %w", err)
+	}
+	n.name = n.base() + "-" + randomID(4)
+	return writeFile(filepath.Join(n.cfg.StoreDir, "name"), []byte(n.name+"\n"))
 }
 
 // linkedTo says that a route to the address is up.

@@ -28,6 +28,7 @@ type NodeConfig struct {
 	Adapter       Adapter // needed by more than one
 
 	DiscoverEvery time.Duration // how often the adapter is asked for peers; 0: every 5 s
+	ForgetAfter   time.Duration // how long a peer must be missing from its answers to be dropped, for names vanish for a moment while a platform moves things; 0: 30 s
 
 	// Options makes the server's options, new ones at each call: they are loaded again when the peers change. What concerns name, store, system user,
 	// routes and gateways is set by the node afterwards. nil: a server with JetStream for clients on 127.0.0.1:4222.
@@ -38,6 +39,7 @@ type NodeConfig struct {
 // Defaults of a node.
 const (
 	discoverEvery  = 5 * time.Second
+	forgetAfter    = 30 * time.Second
 	defaultCluster = "logdrive"
 	minNodes       = 3 // of a cluster: two can lose none
 	serveStep      = 50 * time.Millisecond
@@ -70,7 +72,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	if cfg.Options == nil {
 		cfg.Options = plainOptions
 	}
-	cfg.DiscoverEvery = cmp.Or(cfg.DiscoverEvery, discoverEvery)
+	cfg.DiscoverEvery, cfg.ForgetAfter = cmp.Or(cfg.DiscoverEvery, discoverEvery), cmp.Or(cfg.ForgetAfter, forgetAfter)
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("node config: %w", err)
 	}
@@ -189,10 +191,12 @@ func (n *Node) identify(ctx context.Context) (err error) {
 		n.name = n.cfg.Name
 		return nil
 	}
-	base := cmp.Or(n.cfg.Name, n.self.Name, "hub")
-	n.name, err = n.store.word("name", base+"-"+randomID(4))
+	n.name, err = n.store.word("name", n.base()+"-"+randomID(4))
 	return err
 }
+
+// base begins the name of a node.
+func (n *Node) base() string { return cmp.Or(n.cfg.Name, n.self.Name, "hub") }
 
 // askSelf asks the adapter until it answers: its platform may be slower than this process.
 func (n *Node) askSelf(ctx context.Context) (Self, error) {
@@ -210,13 +214,29 @@ func (n *Node) askSelf(ctx context.Context) (Self, error) {
 	}
 }
 
-// start brings up the server up to its listeners and, in a cluster, waits before that for as many peers as it takes to found one.
+// start brings up the server up to its listeners and, in a cluster, waits before that for as many peers as it takes to found one, and after it for a leader.
 func (n *Node) start(ctx context.Context, end context.CancelCauseFunc) error {
-	n.discovery = newDiscovery(n.cfg.Adapter, n.store, n.own(), n.nodes, n.log)
-	if n.clustered() {
-		if err := n.awaitPeers(ctx); err != nil {
+	n.discovery = newDiscovery(n.cfg, n.store, n.own(), n.nodes)
+	for {
+		if n.clustered() {
+			if err := n.awaitPeers(ctx); err != nil {
+				return err
+			}
+		}
+		err := n.startOnce(ctx, end)
+		if !errors.Is(err, errMiscounted) {
 			return err
 		}
+		if err := n.beginAnew(); err != nil {
+			return err
+		}
+	}
+}
+
+func (n *Node) startOnce(ctx context.Context, end context.CancelCauseFunc) error {
+	counted := 0 // founders that a node which was never a member counts on
+	if n.clustered() && n.fresh() {
+		counted = len(n.discovery.peers().Routes)
 	}
 	opts, err := n.options()
 	if err != nil {
@@ -230,7 +250,7 @@ func (n *Node) start(ctx context.Context, end context.CancelCauseFunc) error {
 	if err := startServer(ctx, n.server, log); err != nil {
 		return fmt.Errorf("start node: %w", err)
 	}
-	if err := n.awaitService(ctx); err != nil {
+	if err := n.awaitService(ctx, counted); err != nil {
 		stopServer(n.server, n.log)
 		return err
 	}
@@ -250,24 +270,6 @@ func (n *Node) own() string {
 		return ""
 	}
 	return net.JoinHostPort(cmp.Or(n.self.Host, host), port)
-}
-
-// awaitService blocks until the cluster has a leader that this node follows. Without enough founders that takes as long as they do.
-func (n *Node) awaitService(ctx context.Context) error {
-	tick := time.NewTicker(serveStep)
-	defer tick.Stop()
-	for told := time.Now(); !n.serving(); {
-		if time.Since(told) > tellEvery {
-			told = time.Now()
-			n.log.Warn("cluster has no leader yet: it takes all of its founders, or more than half of its members", "name", n.name, "founders", n.nodes, "linked", len(n.Linked()), "known", n.discovery.peers().Routes)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
-	return nil
 }
 
 // serving says that JetStream, if the server has it, works here now.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -161,12 +163,48 @@ func awaitMembers(t *testing.T, n *plainNode, want int) {
 	})
 }
 
+// Three that start in the same second become one cluster, every time.
 func TestThreeNodesFoundACluster(t *testing.T) {
-	_, nodes := startThree(t)
-	makeStream(t, nodes[0])
+	times := 10
+	switch {
+	case testing.Short():
+		times = 2
+	case os.Getenv("LOGDRIVE_CHAOS") == "full":
+		times = 100
+	}
+	for n := range times {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			_, nodes := startThree(t)
+			makeStream(t, nodes[0])
+			for _, n := range nodes {
+				awaitMembers(t, n, 3)
+				whole(t, n)
+			}
+		})
+	}
+}
+
+// A platform that names a node which does not exist any more makes founders count on it, until it does not.
+func TestFoundersForgetAStaleName(t *testing.T) {
+	p := &clustertest.Platform{}
+	addresses := []string{clustertest.FreeAddress(t), clustertest.FreeAddress(t), clustertest.FreeAddress(t)}
+	p.Name(append(slices.Clone(addresses), clustertest.FreeAddress(t))...)
+	var nodes []*plainNode
+	for _, a := range addresses {
+		cfg := plainConfig(t, p, a)
+		cfg.ForgetAfter = time.Second
+		nodes = append(nodes, startPlain(t, cfg))
+	}
+	clustertest.Until(t, "each has counted its founders", func() bool {
+		return !slices.ContainsFunc(nodes, func(n *plainNode) bool {
+			counted, err := filepath.Glob(filepath.Join(n.cfg.StoreDir, "jetstream/*/_js_/_meta_/peers.idx"))
+			return err != nil || len(counted) == 0
+		})
+	})
+	p.Name(addresses...)
 	for _, n := range nodes {
+		n.await()
 		awaitMembers(t, n, 3)
-		whole(t, n)
 	}
 }
 

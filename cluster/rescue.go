@@ -29,7 +29,7 @@ func (n *Node) Rescue(ctx context.Context) (Members, error) {
 		return Members{}, err
 	}
 	n.log.Warn("an operator rescues the cluster: those that are there lead it", "alive", alive, "members", before.names())
-	if err := n.awaitService(ctx); err != nil {
+	if err := n.awaitService(ctx, 0); err != nil {
 		return Members{}, fmt.Errorf("rescue: those that are there elect no leader: %w", err)
 	}
 	return n.evictLost(ctx)

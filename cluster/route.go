@@ -20,6 +20,9 @@ const (
 // anonymous is who logs in without a name, when the caller of a node has named no users.
 const anonymous = "anonymous"
 
+// unusedAccount has no users.
+const unusedAccount = "UNUSED"
+
 // routeRetries is how often a route that gossip has told of is dialled; those that discovery knows are dialled for as long as it does.
 const routeRetries = 120
 
@@ -77,6 +80,10 @@ func addSystemUser(o *server.Options, password string) {
 	if at < 0 {
 		at = len(o.Accounts)
 		o.Accounts = append(o.Accounts, server.NewAccount(o.SystemAccount))
+	}
+	if o.NoAuthUser == "" && len(o.Accounts) == 1 {
+		// A server that knows no account beside its two own lets strangers in, whatever users there are.
+		o.Accounts = append(o.Accounts, server.NewAccount(unusedAccount))
 	}
 	o.Users = append(o.Users, &server.User{
 		Username: userSystem, Password: password, Account: o.Accounts[at],
@@ -145,8 +152,8 @@ func (n *Node) clusterName() string {
 	return defaultCluster
 }
 
-// reload makes the running server do what its options say now.
-func (n *Node) reload() error {
+// Reload makes the running server do what its options say now: Options is called again. What the server cannot change while it runs is an error, and nothing changes.
+func (n *Node) Reload() error {
 	n.loading.Lock()
 	defer n.loading.Unlock()
 	o, err := n.options()
