@@ -11,7 +11,11 @@
 // The walk of a change of the layout: WantLayout writes the key (relayout.go, layout.go); every node follows it (follow.go) and leads batches nowhere; the driver (drive.go) waits for
 // the floors, seals the old streams, writes each host's table for its new one, makes those, and replaces the layout; every node follows again.
 //
-// Guarantees: what the hub answered with an acknowledgement is on its disk. A batch is stored once and after the one it expects, or refused. A stream
+// The walk of a node: it learns from its adapter (adapter.go) who it is, waits until enough peers are known (life.go, discovery.go), starts its server with routes to them (node.go, route.go) and has a
+// leader. It founds the hub together with the others, or takes over the layout that is there (together.go); the one that leads spreads the work (spread.go). Operators ask any node (admin.go) for its members
+// (members.go), make one leave (leave.go) or give a hub that has lost too many a leader again (rescue.go).
+//
+// Guarantees: what the hub answered with an acknowledgement is on its disk, or on the disks of two of three nodes. A batch is stored once and after the one it expects, or refused. A stream
 // that is full refuses, it never drops. A leaf cannot read any stream, reach the JetStream API, acknowledge for a
 // receiver or publish into a partition by its subject. A store is used by one process, and a founded hub never makes
 // a lost stream anew. A change of the layout begins only when the archive has everything of the old one, and from then on no batch is stored there.
