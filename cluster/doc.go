@@ -1,7 +1,7 @@
 // Package cluster embeds the NATS servers of logdrive: the hub node that keeps the streams, and the leaf inside each agent.
 //
-// The walk of a batch: an agent publishes it to logs.<host> on its own leaf (leaf.go), which passes it over one link (link.go says what is
-// wrong with it) into the account AGENTS of the hub (hub.go, options.go). A service import carries it into the account LOGS, whose mapping
+// The walk of a batch: an agent publishes it to logs.<host> on its own leaf (leaf.go), which passes it over one link (steering.go chooses to which node of those that hubs.go knows,
+// pulse.go watches it, link.go says what is wrong with it; beacon.go answers at the other end) into the account AGENTS of the hub (hub.go, options.go). A service import carries it into the account LOGS, whose mapping
 // turns the subject into part.<layout>.<partition>.<host>; the stream of that partition (found.go) checks that
 // the sender knows the host's last sequence, writes the message, syncs it, and answers. The answer goes the same way back. An agent that does
 // not know where its host stands asks hello.<host> (hello.go): the answer is the head of the host's chain (head.go) and the table of what it

@@ -160,6 +160,14 @@ func loopback(u *url.URL) bool {
 	return strings.EqualFold(u.Hostname(), "localhost") || ip != nil && ip.IsLoopback()
 }
 
+// list is every address that is known.
+func (s *hubs) list() (list []string) {
+	for _, h := range s.all {
+		list = append(list, h.address())
+	}
+	return list
+}
+
 // newcomers are the nodes that were not told the last time. Only a node that serves is asked: one that is cut off would make all others newcomers afterwards.
 func (s *hubs) newcomers(told wire.Nodes) (names []string) {
 	present := map[string]bool{}

@@ -85,7 +85,7 @@ func hubOptions(cfg HubConfig, limit int64) (*server.Options, error) {
 		if o.Websocket.Host, o.Websocket.Port, err = splitAddress(cfg.Websocket); err != nil {
 			return nil, err
 		}
-		o.Websocket.NoTLS = true // the listener is on loopback: whoever serves it to a network ends TLS before it
+		o.Websocket.NoTLS = true // whoever serves it to a network that is not trusted ends TLS before it
 		o.Websocket.HandshakeTimeout = dialTimeout
 	}
 	o.JetStream = true

@@ -122,7 +122,11 @@ func (p *pulse) heed(msg *nats.Msg) (moveTo *hub, reason string) {
 	if time.Since(p.began) > pulseWell {
 		p.misses = pulseMiss
 	}
+	before := len(p.hubs.all)
 	there := p.hubs.learn(told, p.at)
+	if now := len(p.hubs.all); now != before {
+		p.log.Info("other nodes of the hub were learnt or forgotten", "known", p.hubs.list())
+	}
 	p.course.Store(&course{p.at.address(), told.Name, len(p.hubs.all)})
 	if !told.Serving {
 		return nil, p.cutOff()
