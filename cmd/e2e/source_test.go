@@ -99,17 +99,18 @@ func (s *source) generationFile(n int) string {
 	return filepath.Join(s.truth, fmt.Sprintf("%08d", n))
 }
 
-// rename rotates by renaming. late lines are written to the old file after that, as a program does that has not heard of it.
+// rename rotates by renaming. late lines are written to the old file after that, as a program does that has not heard of it. They are numbered before the
+// successor's, for that is the order in which the archive holds them.
 func (s *source) rename(late int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shift()
 	s.must(os.Rename(s.path, s.path+".1"))
-	old, generation := s.file, s.generation
+	old, generation, text := s.file, s.generation, s.take(late)
 	s.open()
 	s.append(s.file, s.generation, s.take(1))
 	if late > 0 {
-		s.append(old, generation, s.take(late))
+		s.append(old, generation, text)
 	}
 	s.must(old.Close())
 }

@@ -52,6 +52,7 @@ type generation struct {
 	reason string    // what to say if it is not found
 	cut    bool      // its file held something else before
 	lost   bool      // its place among those that are found again after a recovery is open
+	told   bool      // a recovery told of it, and its file was not seen here
 	// attended: it was looked at until just before it went, so that not more is lost than was seen.
 	attended bool
 	changed  bool // since Known was last called
@@ -237,7 +238,7 @@ func (g *generation) known() Generation {
 
 // attach gives the generation its content.
 func (g *generation) attach(b body) {
-	g.body = b
+	g.body, g.told = b, false
 	g.src.tailer.open++
 	delete(g.src.tailer.loose, b)
 	g.src.tailer.owners[g.inode] = g.src

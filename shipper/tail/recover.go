@@ -99,10 +99,11 @@ func (s *source) watchedOver(known []Generation, now time.Time) map[incarnation]
 }
 
 // lostUnread returns what was seen, is gone, and is not known: nobody else can declare it. A number that was given to it is void, for the chain holds no Open of it.
+// What was only told of it is not seen: a checkpoint may lag behind what the chain was given of a generation, and has forgotten since.
 func (s *source) lostUnread(known []Generation) (lost []*generation) {
 	for _, g := range slices.Concat(s.past, s.queue) {
 		is := func(k Generation) bool { return k.Number == g.number && k.Identity == g.id }
-		if g.body != nil || g.acked >= g.seen || slices.ContainsFunc(known, is) {
+		if g.body != nil || g.told || g.acked >= g.seen || slices.ContainsFunc(known, is) {
 			continue
 		}
 		lost = append(lost, &generation{
@@ -179,6 +180,7 @@ func (s *source) restore(k Generation, before *generation, now time.Time) {
 		read: k.Offset, acked: k.Offset, scanned: k.Offset, size: k.Offset, seen: max(k.Seen, k.Offset),
 		length: k.Length, guard: k.Check, proven: k.Offset, ackedCheck: k.Check, grew: now, reason: ReasonVanished,
 	}
+	g.told = before == nil && !k.Unopened
 	if before != nil {
 		g.attended, g.seen = true, max(g.seen, before.seen)
 		g.reason = cmp.Or(before.reason, g.reason) // what is known to be cut is not found where it was
