@@ -24,7 +24,7 @@ type faults struct {
 	mu     sync.Mutex // guards what follows
 	text   string
 	since  time.Time
-	target string // host:port that is dialled
+	target string // host:port that is dialled; "": the link is being ended on purpose
 	missed bool   // that attempt has failed
 	linked bool   // it has not
 }
@@ -58,7 +58,7 @@ func (f *faults) observe(complaint bool, text string) {
 		return // an attempt that was given up earlier
 	}
 	_, reason, ended := strings.Cut(text, "Leafnode connection closed: ")
-	if !complaint && !ended {
+	if !complaint && !ended || ended && f.target == "" {
 		return
 	}
 	f.missed = true

@@ -90,7 +90,8 @@ func (s *steering) dial(ctx context.Context, h *hub) (linked bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if s.server.NumLeafNodes() > 0 { // else the end of that link would be taken for a failure of this attempt
+	if s.server.NumLeafNodes() > 0 { // its end is no failure of this attempt
+		s.faults.expect("")
 		if err := s.reload(); err != nil {
 			return false, fmt.Errorf("end a link to the hub: %w", err)
 		}

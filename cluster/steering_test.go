@@ -24,6 +24,11 @@ func newSite(t testing.TB, nodes int) *site {
 	s := &site{t: t}
 	s.Cluster = clustertest.StartCluster(t, nodes, clustertest.Config(), s.advertise)
 	s.aim()
+	scout := s.leaf("scout", s.proxies[0].Leaf())
+	clustertest.Until(t, "the nodes know each other", func() bool { return scout.Link().Known == nodes })
+	if err := scout.Stop(); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
@@ -67,6 +72,9 @@ func (s *site) at(leaf *clustertest.Leaf) int {
 }
 
 func TestLeafLearnsTheNodesAndFailsOver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three nodes")
+	}
 	s := newSite(t, 3)
 	leaf := s.leaf("web1", s.proxies[0].Leaf())
 	clustertest.Until(t, "the leaf knows three nodes", func() bool { return leaf.Link().Known == 3 && s.at(leaf) >= 0 })
@@ -196,11 +204,6 @@ func TestAgentsSpreadOverTheNodes(t *testing.T) {
 	}
 	const leaves = 60
 	s := newSite(t, 3)
-	scout := s.leaf("scout", s.proxies[0].Leaf())
-	clustertest.Until(t, "the nodes know each other", func() bool { return scout.Link().Known == 3 })
-	if err := scout.Stop(); err != nil {
-		t.Fatal(err)
-	}
 	var all []*clustertest.Leaf
 	for i := range leaves {
 		all = append(all, s.leaf(fmt.Sprintf("web%d", i), s.proxies[0].Leaf()))

@@ -114,6 +114,9 @@ func TestLeafSaysWhyItHasNoWebsocket(t *testing.T) {
 		"hub not there by a proxy": {hub: "ws://" + nobody, want: "502", proxy: guarded.URL(), trust: trust},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && strings.HasPrefix(name, "leaf") {
+				t.Skip("waits until the leaf gives up")
+			}
 			t.Parallel()
 			cfg := cluster.LeafConfig{Host: "web1", Writer: "w", Session: "s", Hubs: []string{c.hub}, Secret: hub.Secret(), TLS: c.trust}
 			if c.proxy != nil {
@@ -152,6 +155,9 @@ func TestLeafConfigRefusesAddressesThatCannotBe(t *testing.T) {
 
 // The agents' user is no client over WebSocket either.
 func TestWebsocketListenerTakesNoClients(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits until the client gives up")
+	}
 	hub := startWebsocketHub(t)
 	if nc, err := cluster.Connect("nats"+strings.TrimPrefix(hub.Addresses().Websocket, "ws"), hub.Secret()); err == nil {
 		nc.Close()
