@@ -20,6 +20,15 @@ var errOutOfOrder = errors.New("messages out of order")
 // pullMessages is how many messages are asked for at once. The client makes room for as many in advance, by partition.
 const pullMessages = 256
 
+// The leader of a consumer says that it is there every heartbeat; after two without a word the consumer is made anew. It may be well and still have nothing more to deliver, though
+// the stream goes on: what it delivered last was lost on the way, with a connection or a node that broke. So when nothing has come for quietAfter it is asked, and
+// again recheckAfter later.
+const (
+	heartbeat    = 2 * time.Second
+	quietAfter   = 5 * time.Second
+	recheckAfter = time.Second
+)
+
 // codeNoMessage is JetStream's answer for a sequence that it does not hold.
 const codeNoMessage = 10037
 
@@ -61,13 +70,13 @@ func (f *fetcher) run(ctx context.Context, out chan<- *delivery) error {
 	if err != nil {
 		return err
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, f.pull), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
+	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, f.pull), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return fmt.Errorf("read consumer %s: %w", f.name, err)
 	}
 	defer messages.Stop()
 	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
+		msg, err := f.next(ctx, messages, consumer)
 		if err != nil {
 			return fmt.Errorf("read consumer %s: %w", f.name, err)
 		}
@@ -82,6 +91,28 @@ func (f *fetcher) run(ctx context.Context, out chan<- *delivery) error {
 		}
 		if f.healTo != 0 && d.sequence >= f.healTo {
 			return nil
+		}
+	}
+}
+
+// next waits for a message. It fails if the consumer has delivered one that never came: without this the last batch before a silence would stay out of the archive until the next one.
+func (f *fetcher) next(ctx context.Context, messages jetstream.MessagesContext, consumer jetstream.Consumer) (jetstream.Msg, error) {
+	wait, suspect := quietAfter, false
+	for {
+		quiet, cancel := context.WithTimeout(ctx, wait)
+		msg, err := messages.Next(jetstream.NextContext(quiet))
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return msg, err
+		}
+		info, err := consumer.Info(ctx)
+		switch {
+		case err != nil || info.Delivered.Stream <= f.after && info.NumPending == 0: // whoever has no leader now is asked again
+			wait, suspect = quietAfter, false
+		case suspect:
+			return nil, fmt.Errorf("%w: the consumer is at %d with %d more to come, and nothing comes after %d", errOutOfOrder, info.Delivered.Stream, info.NumPending, f.after)
+		default: // it may be on its way
+			wait, suspect = recheckAfter, true
 		}
 	}
 }
