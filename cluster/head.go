@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,6 +17,10 @@ type head struct {
 	header   nats.Header
 }
 
+// headTimeout bounds the wait for a stream's leader. While one is elected nobody answers, also not when there is one: the agent asks again then, and others should not wait
+// behind it.
+const headTimeout = 3 * time.Second
+
 // head asks the stream's leader, by STREAM.MSG.GET: a replica may not know the last batch yet. That answer carries the payload too, as
 // base64 in JSON; it is cut out unread, since to decode it costs four times what all the rest of a hello does.
 func (c *chain) head(ctx context.Context) (head, error) {
@@ -23,6 +28,8 @@ func (c *chain) head(ctx context.Context) (head, error) {
 	if err != nil {
 		return head{}, fmt.Errorf("ask for head of %s: %w", c.subject, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, headTimeout)
+	defer cancel()
 	msg, err := c.f.js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+c.name(), ask)
 	if err != nil {
 		return head{}, fmt.Errorf("ask for head of %s: %w", c.subject, err)

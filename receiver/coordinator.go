@@ -190,12 +190,9 @@ func (c *coordinator) keepAll(ctx context.Context) error {
 	}
 }
 
-// keepTimeout bounds one look at a partition.
-const keepTimeout = 30 * time.Second
-
+// keep looks at a partition. Each request in it has the time that the client gives it, and no longer: with a deadline for the whole, one whose answer was lost with a
+// connection or a node would wait for that, while the stream fills up and agents with it.
 func (c *coordinator) keep(ctx context.Context, k *keeper) {
-	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
-	defer cancel()
 	if err := k.keep(ctx); err != nil && ctx.Err() == nil {
 		c.cfg.Logger.Warn("cannot keep the stream in shape; trying again", "partition", k.number, "err", err)
 	}

@@ -70,7 +70,7 @@ func (k *keeper) retain(ctx context.Context) error {
 func (k *keeper) sequenceAt(ctx context.Context, at time.Time) (uint64, error) {
 	consumer, err := k.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &at, AckPolicy: jetstream.AckNonePolicy,
-		HeadersOnly: true, MemoryStorage: true, InactiveThreshold: time.Minute,
+		HeadersOnly: true, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("find the age of messages: %w", err)

@@ -124,12 +124,38 @@ func (s *tables) at(ctx context.Context, stream jetstream.Stream, subject, host 
 			return table, err
 		}
 		if linked {
-			return table, nil
+			behind, err := lagged(ctx, stream, subject, table.Sequence, sequence)
+			if err != nil || !behind {
+				return table, err
+			}
+			if err := pause(ctx, replicaPause); err != nil {
+				return table, err
+			}
+			continue
 		}
 		if _, err := s.look(ctx, host); err != nil || s.known[host] == begun {
 			return table, err
 		}
 	}
+}
+
+// replicaPause is for a replica that is behind. The next reading may ask another.
+const replicaPause = 100 * time.Millisecond
+
+// lagged asks the stream's leader whether a chain has messages between what was read of it and the sequence up to which it should be. Headers are read through a consumer, which may run
+// on a replica that does not have the last ones yet: with the table they give, a host's next batch would look like one that does not follow.
+func lagged(ctx context.Context, stream jetstream.Stream, subject string, read, sequence uint64) (bool, error) {
+	if read >= sequence || stream.CachedInfo().Config.Replicas < 2 {
+		return false, nil
+	}
+	next, err := stream.GetMsg(ctx, read+1, jetstream.WithGetMsgSubject(subject))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("ask for what follows %d of %s: %w", read, subject, err)
+	}
+	return next.Sequence <= sequence, nil
 }
 
 // tabler writes the tables of an owner's hosts to the hub, once the floor has passed them. One goroutine; what fails is tried again.

@@ -148,13 +148,13 @@ func (t *tenure) whileWanted(ctx context.Context) (context.Context, context.Canc
 	return ctx, func() { cancel(nil) }
 }
 
+// readTimeout bounds a request that changes nothing. Who asks for a stream while its leader is elected gets no answer, also when there is one soon after.
+const readTimeout = 2 * time.Second
+
 // look reads the record and makes the archive agree with it (rule R4).
-func (t *tenure) look(ctx context.Context) (err error) {
+func (t *tenure) look(ctx context.Context) error {
 	name := t.layout.Stream(t.number)
-	if t.stream, err = t.js.Stream(ctx, name); err != nil {
-		return fmt.Errorf("open stream %s: %w", name, err)
-	}
-	if err := t.records.read(ctx); err != nil {
+	if err := t.read(ctx, name); err != nil {
 		return err
 	}
 	info := t.stream.CachedInfo()
@@ -162,6 +162,18 @@ func (t *tenure) look(ctx context.Context) (err error) {
 		t.records.record = handover.Record{Stream: name, Created: info.Created}
 	}
 	return t.reconcile(t.records.record, info)
+}
+
+// read asks for the stream and then for the record.
+func (t *tenure) read(ctx context.Context, stream string) (err error) {
+	asking, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if t.stream, err = t.js.Stream(asking, stream); err != nil {
+		return fmt.Errorf("open stream %s: %w", stream, err)
+	}
+	asking, cancel = context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return t.records.read(asking)
 }
 
 // takeOver makes this archive the owner in the record (rules R3, R4): read, reconcile, compare-and-set. Nothing is fetched before the record says so.

@@ -50,6 +50,7 @@ func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Tab
 		AckPolicy:         jetstream.AckNonePolicy,
 		HeadersOnly:       true,
 		MemoryStorage:     true,
+		Replicas:          1, // of it, not of the stream: it is read once, and made anew when its node is gone
 		InactiveThreshold: chainLinger,
 	})
 	if err != nil {
