@@ -48,9 +48,11 @@ var memberFaults = []fault{
 var crewFaults = []fault{
 	{"join or leave", 8, 0, 0, func(d *disturbance, _ *member) func() { d.joinOrLeave(); return nil }},
 	{"drain or undrain", 6, 0, 0, func(d *disturbance, m *member) func() { d.drainOrUndrain(m); return nil }},
-	{"kill hub", 2, 0, 0, func(d *disturbance, _ *member) func() { d.hub.restart(); d.watch.excuse(); return nil }},
-	{"cut agents", 3, 0, 0, func(d *disturbance, _ *member) func() { d.leaf.Cut(); d.leaf.Heal(); return nil }},
+	{"cut agents", 3, 0, 0, func(d *disturbance, _ *member) func() { d.leaves().Cut(); d.leaves().Heal(); return nil }},
 }
+
+// hubFault is for a hub of one node.
+var hubFault = fault{"kill hub", 2, 0, 0, func(d *disturbance, _ *member) func() { d.hub.restart(); d.watch.excuse(); return nil }}
 
 func (m *member) begin() { m.start() }
 
@@ -95,8 +97,8 @@ type step struct {
 }
 
 // schedule draws the steps beforehand, so that they are the same whatever happens.
-func schedule(r *rand.Rand, length int) (steps []step) {
-	faults := slices.Concat(memberFaults, crewFaults)
+func schedule(r *rand.Rand, length int, hubFaults ...fault) (steps []step) {
+	faults := slices.Concat(memberFaults, crewFaults, hubFaults)
 	var bag []int
 	for i, f := range faults {
 		bag = append(bag, slices.Repeat([]int{i}, f.weight)...)
@@ -123,7 +125,7 @@ type disturbance struct {
 
 // mending is what ends a fault.
 type mending struct {
-	member *member
+	member *member // nil: of a hub node
 	due    time.Time
 	do     func()
 }
@@ -151,7 +153,11 @@ func (d *disturbance) play(n int, s step) {
 		d.watch.note(m.id(), m.role.running())
 		return
 	}
-	d.mends = append(d.mends, mending{m, time.Now().Add(s.lasts), mend})
+	d.mendAfter(m, s.lasts, mend)
+}
+
+func (d *disturbance) mendAfter(m *member, lasts time.Duration, do func()) {
+	d.mends = append(d.mends, mending{m, time.Now().Add(lasts), do})
 	slices.SortFunc(d.mends, func(a, b mending) int { return a.due.Compare(b.due) })
 }
 
@@ -192,7 +198,9 @@ func (d *disturbance) mendFirst() {
 	next := d.mends[0]
 	d.mends = d.mends[1:]
 	next.do()
-	d.watch.note(next.member.id(), true)
+	if next.member != nil {
+		d.watch.note(next.member.id(), true)
+	}
 }
 
 // rest ends all faults, and asks that everything comes to rest.
@@ -264,15 +272,19 @@ const crewSize = 3
 // story, and no partition waits for longer than it must.
 func TestChaosFleet(t *testing.T) {
 	slow(t)
+	disturbFleet(t, newCrew(t), length(100), hubFault)
+}
+
+func disturbFleet(t *testing.T, c *crew, length int, hubFaults ...fault) {
+	t.Helper()
 	r := random(t)
-	c := newCrew(t)
 	d := &disturbance{crew: c, watch: c.watch(), rand: rand.New(rand.NewPCG(r.Uint64(), 0)), start: time.Now()}
 	for range crewSize {
 		c.join(2).start()
 	}
 	c.join(1)
 	c.ship(20)
-	steps, stop := schedule(r, length(100)), c.writeAll(r)
+	steps, stop := schedule(r, length, hubFaults...), c.writeAll(r)
 	for _, m := range c.running() {
 		d.watch.note(m.id(), true)
 	}

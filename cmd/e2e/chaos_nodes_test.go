@@ -264,53 +264,113 @@ func (p *pulse) beats(s *site) {
 	}
 }
 
-// Any node of a hub of three is killed, ended, frozen or cut off, the one that leads and another; all are restarted one by one, one loses its disk, all die at once. Whatever
-// happens, the archive has every byte once and in order.
-func TestChaosNodes(t *testing.T) {
-	slow(t)
-	r := random(t)
-	s := startSite(t, options{nodes: hubSize, receiver: []string{"--segment-size", "256KiB"}})
-	v := s.view()
-	start := time.Now()
-	sources, stop := s.writers(r)
-	p := s.pulse()
-	p.beats(s)
-	for range length(1) {
-		for i := range 8 {
-			s.disturbNode(v, p, r, nodeFaults[(i+r.IntN(2))%len(nodeFaults)])
-		}
-		s.rolling(v)
-		p.beats(s)
-		t.Logf("%8s rolling restart: nothing was archived for %v", time.Since(start).Round(time.Millisecond), p.longest())
-		s.wipe(v, s.nodes[r.IntN(hubSize)])
-		p.beats(s)
-		t.Logf("%8s a node lost its disk: nothing was archived for %v", time.Since(start).Round(time.Millisecond), p.longest())
-		s.killAllNodes(r)
-		p.beats(s)
-		t.Logf("%8s all nodes died: nothing was archived for %v", time.Since(start).Round(time.Millisecond), p.longest())
-	}
-	stop()
-	p.stop()
-	s.heal()
-	s.figures(start, sources)
-	s.settle(nil, append(sources, p.source)...)
+// nodesRun is a site of a hub of several nodes, with logs that are written to all the time.
+type nodesRun struct {
+	*site
+	v       *view
+	rand    *rand.Rand
+	start   time.Time
+	pulse   *pulse
+	sources []*source
+	stop    func()
 }
 
-func (s *site) disturbNode(v *view, p *pulse, r *rand.Rand, f nodeFault) {
-	s.t.Helper()
-	n, leads := s.chosen(r, v)
-	lasts := upTo(r, f.most)
-	p.longest()
-	mend := f.do(r, n)
-	time.Sleep(lasts)
-	s.alive()
-	mend()
-	n.ready()
-	p.beats(s)
-	if leads != "" {
-		leads = ", which led " + leads
+func startNodes(t *testing.T) *nodesRun {
+	t.Helper()
+	r := random(t)
+	s := startSite(t, options{nodes: hubSize, receiver: []string{"--segment-size", "256KiB"}})
+	n := &nodesRun{site: s, v: s.view(), rand: r, start: time.Now(), pulse: s.pulse()}
+	n.sources, n.stop = s.writers(r)
+	n.pulse.beats(s)
+	n.pulse.longest()
+	return n
+}
+
+// note waits until something is archived again, and tells how long nothing was.
+func (n *nodesRun) note(format string, args ...any) {
+	n.t.Helper()
+	n.pulse.beats(n.site)
+	n.t.Logf("%8s %s: nothing was archived for %v", time.Since(n.start).Round(time.Millisecond), fmt.Sprintf(format, args...), n.pulse.longest())
+}
+
+func (n *nodesRun) finish() {
+	n.t.Helper()
+	n.stop()
+	n.pulse.stop()
+	n.heal()
+	n.figures(n.start, n.sources)
+	n.settle(nil, append(n.sources, n.pulse.source)...)
+}
+
+// Any node of a hub of three is killed, ended, frozen or cut off, the one that leads and another. Whatever happens, the archive has every byte once and in order.
+func TestChaosNodes(t *testing.T) {
+	slow(t)
+	n := startNodes(t)
+	for i := range length(8) {
+		victim, leads := n.chosen(n.rand, n.v)
+		n.disturb(nodeFaults[i%len(nodeFaults)], victim, leads)
 	}
-	s.t.Logf("%s: %s%s, %v: nothing was archived for %v", f.name, n.name, leads, lasts.Round(time.Millisecond), p.longest())
+	n.finish()
+}
+
+// Whoever leads something is killed, and ended, and frozen.
+func TestChaosNodesThatLead(t *testing.T) {
+	slow(t)
+	n := startNodes(t)
+	for range length(1) {
+		for _, what := range leaderships {
+			for _, f := range nodeFaults[:3] {
+				n.disturb(f, n.leader(n.v, what, n.v.partition()), what)
+			}
+		}
+	}
+	n.finish()
+}
+
+func (n *nodesRun) disturb(f nodeFault, victim *hubNode, leads string) {
+	n.t.Helper()
+	n.pulse.longest()
+	lasts := upTo(n.rand, f.most)
+	mend := f.do(n.rand, victim)
+	time.Sleep(lasts)
+	n.alive()
+	mend()
+	victim.ready()
+	n.note("%s, %s, which leads %q, %v", f.name, victim.name, leads, lasts.Round(time.Millisecond))
+}
+
+// All nodes are restarted, one after the other, as for an upgrade.
+func TestChaosNodesRollingRestart(t *testing.T) {
+	slow(t)
+	n := startNodes(t)
+	for range length(1) {
+		n.rolling(n.v)
+		n.note("rolling restart")
+	}
+	n.finish()
+}
+
+// A node loses its disk, and comes back as another.
+func TestChaosNodesLoseADisk(t *testing.T) {
+	slow(t)
+	n := startNodes(t)
+	for range length(1) {
+		n.wipe(n.v, n.nodes[n.rand.IntN(hubSize)])
+		n.note("a node lost its disk")
+	}
+	n.finish()
+}
+
+// All nodes die at once.
+func TestChaosNodesAllDie(t *testing.T) {
+	slow(t)
+	n := startNodes(t)
+	for range length(2) {
+		wait(n.rand, 3*time.Second)
+		n.killAllNodes(n.rand)
+		n.note("all nodes died")
+	}
+	n.finish()
 }
 
 func (s *site) killAllNodes(r *rand.Rand) {

@@ -165,6 +165,14 @@ func (s *site) leafURLs() (urls []string) {
 	return urls
 }
 
+// leaves are the proxies of all nodes for agents.
+func (s *site) leaves() (all ways) {
+	for _, n := range s.nodes {
+		all = append(all, n.leaf)
+	}
+	return all
+}
+
 // clientURLs are the nodes themselves, as Connect takes them.
 func (s *site) clientURLs() string {
 	var urls []string
