@@ -114,15 +114,17 @@ func (p *plainNode) jetStream() jetstream.JetStream {
 // makeStream makes a stream on three nodes with some messages.
 func makeStream(t *testing.T, n *plainNode) jetstream.Stream {
 	t.Helper()
+	awaitMembers(t, n, 3) // fewer have no room for it
 	js := n.jetStream()
 	s, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 10 {
-		if _, err := js.Publish(t.Context(), "s", []byte("x")); err != nil {
-			t.Fatal(err)
-		}
+	for i := range uint64(10) { // this node may not have heard of the stream yet
+		clustertest.Until(t, "message is stored", func() bool {
+			_, err := js.Publish(t.Context(), "s", []byte("x"), jetstream.WithExpectLastSequence(i))
+			return err == nil
+		})
 	}
 	return s
 }
@@ -177,7 +179,6 @@ func TestThreeNodesFoundACluster(t *testing.T) {
 			_, nodes := startThree(t)
 			makeStream(t, nodes[0])
 			for _, n := range nodes {
-				awaitMembers(t, n, 3)
 				whole(t, n)
 			}
 		})
