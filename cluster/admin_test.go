@@ -10,9 +10,7 @@ import (
 )
 
 func TestOperatorRescuesAHub(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for elections")
-	}
+	slow(t)
 	c := clustertest.StartCluster(t, 3, clustertest.Config())
 	s := ship(t, linked(t, c.Nodes[0], "web1"), "web1")
 	for range 5 {

@@ -20,6 +20,7 @@ type foundation struct {
 	bucket  jetstream.Stream   // the stream below the key-value bucket, read through its leader
 	streams []jetstream.Stream // by partition
 	created []time.Time        // of each stream
+	keys    layoutKeys
 
 	following *following // chains that hello is reading
 }
@@ -70,7 +71,8 @@ func (f *foundation) open(ctx context.Context) (err error) {
 		f.streams = append(f.streams, stream)
 		f.created = append(f.created, stream.CachedInfo().Created)
 	}
-	return nil
+	f.keys, err = openLayoutKeys(ctx, f.js)
+	return err
 }
 
 // readLayout proves that the store's layout and its streams are of one hub, and takes over a layout that came later.

@@ -267,7 +267,7 @@ func TestConfigsListTheirFaults(t *testing.T) {
 		}
 	}
 	_, err = cluster.NewLeaf(cluster.LeafConfig{Host: "a/b", Writer: "x.y", Hubs: []string{"nats://h:4222", "nats-leaf://h", "http://h:1"}})
-	for _, want := range []string{"invalid host name", `writer id "x.y"`, `session id ""`, "logger", "is for receivers", `"nats-leaf://h" is not`, `"http://h:1" is not`} {
+	for _, want := range []string{"invalid host name", `writer id "x.y"`, `session id ""`, "logger", "is for receivers", `"nats-leaf://h" is not`, "write ws://h:1"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}

@@ -241,12 +241,8 @@ func (h *Hub) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	keys, err := openLayoutKeys(ctx, f.js)
-	if err != nil {
-		return err
-	}
-	follower := &follower{hub: h, keys: keys, hello: svc, f: f, log: h.log}
-	driver := &driver{js: f.js, keys: keys, log: h.log}
+	follower := &follower{hub: h, keys: f.keys, hello: svc, f: f, log: h.log}
+	driver := &driver{js: f.js, keys: f.keys, log: h.log}
 	close(h.node.ready)
 	close(h.ready)
 	h.log.Info("hub is ready", "name", h.node.name, "hub", f.layout.Hub, "layout", f.layout.Number, "partitions", f.layout.Partitions, "client", h.addrs.Client, "leaf", h.addrs.Leaf)

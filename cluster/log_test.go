@@ -42,7 +42,7 @@ func TestServerLogTellsTheSameComplaintOnceInAWhile(t *testing.T) {
 
 func TestFaultsKeepTheComplaintThatALinkEndedAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &faults{}
+		f := &faults{target: "127.0.0.1:1", linked: true}
 		f.observe(true, "127.0.0.1:1 - lid:3 - Leafnode Error 'Authorization Violation'")
 		f.observe(false, "127.0.0.1:1 - lid:3 - Leafnode connection closed: Read Error")
 		if text, _ := f.last(); !strings.Contains(text, "refuses the secret") {

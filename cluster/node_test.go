@@ -18,6 +18,15 @@ import (
 	"github.com/logdrive/logdrive/cluster/clustertest"
 )
 
+// slow marks a test of several nodes, which mostly waits for elections: beside others, and not with -short.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs several nodes for long")
+	}
+	t.Parallel()
+}
+
 // plainNode is a node without a hub.
 type plainNode struct {
 	*cluster.Node
@@ -167,6 +176,7 @@ func awaitMembers(t *testing.T, n *plainNode, want int) {
 
 // Three that start in the same second become one cluster, every time.
 func TestThreeNodesFoundACluster(t *testing.T) {
+	t.Parallel()
 	times := 10
 	switch {
 	case testing.Short():
@@ -187,6 +197,7 @@ func TestThreeNodesFoundACluster(t *testing.T) {
 
 // A platform that names a node which does not exist any more makes founders count on it, until it does not.
 func TestFoundersForgetAStaleName(t *testing.T) {
+	slow(t)
 	p := &clustertest.Platform{}
 	addresses := []string{clustertest.FreeAddress(t), clustertest.FreeAddress(t), clustertest.FreeAddress(t)}
 	p.Name(append(slices.Clone(addresses), clustertest.FreeAddress(t))...)
@@ -210,6 +221,7 @@ func TestFoundersForgetAStaleName(t *testing.T) {
 }
 
 func TestNodesComeBackAfterARestart(t *testing.T) {
+	slow(t)
 	p, nodes := startThree(t)
 	makeStream(t, nodes[0])
 	for i, n := range nodes { // one after the other, as when their binary is replaced
@@ -240,6 +252,7 @@ func TestNodesComeBackAfterARestart(t *testing.T) {
 
 // Two empty nodes that join at once must not take each other for the cluster.
 func TestTwoEmptyNodesJoinAtOnce(t *testing.T) {
+	slow(t)
 	p, nodes := startThree(t)
 	makeStream(t, nodes[0])
 	before := members(t, nodes[0])
@@ -277,6 +290,7 @@ func TestTwoEmptyNodesJoinAtOnce(t *testing.T) {
 }
 
 func TestLostNodeIsReplaced(t *testing.T) {
+	slow(t)
 	p, nodes := startThree(t)
 	makeStream(t, nodes[0])
 	lost := nodes[2]
@@ -304,6 +318,7 @@ func TestLostNodeIsReplaced(t *testing.T) {
 }
 
 func TestNodesOfAnotherKindAreRefused(t *testing.T) {
+	slow(t)
 	_, nodes := startThree(t)
 	makeStream(t, nodes[0])
 	nodes[0].stop()
@@ -343,9 +358,7 @@ func runOnce(t *testing.T, cfg cluster.NodeConfig) error {
 }
 
 func TestRescueAfterTheLossOfTwo(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for elections")
-	}
+	slow(t)
 	p, nodes := startThree(t)
 	makeStream(t, nodes[0])
 	awaitMembers(t, nodes[0], 3)

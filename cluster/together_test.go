@@ -115,9 +115,7 @@ func TestThreeNodesFoundAHub(t *testing.T) {
 }
 
 func TestHubLosesAnyNode(t *testing.T) {
-	if testing.Short() {
-		t.Skip("restarts each of three nodes, and all of them")
-	}
+	slow(t)
 	c := clustertest.StartCluster(t, 3, clustertest.Config())
 	for i := range c.Nodes {
 		s := ship(t, linked(t, c.Nodes[(i+1)%3], fmt.Sprintf("web%d", i)), fmt.Sprintf("web%d", i))
@@ -151,9 +149,7 @@ func TestHubLosesAnyNode(t *testing.T) {
 }
 
 func TestEmptyNodeJoinsAHub(t *testing.T) {
-	if testing.Short() {
-		t.Skip("four nodes")
-	}
+	slow(t)
 	c := clustertest.StartCluster(t, 3, clustertest.Config())
 	before := ship(t, linked(t, c.Nodes[0], "web1"), "web1")
 	before.publish()
@@ -167,6 +163,7 @@ func TestEmptyNodeJoinsAHub(t *testing.T) {
 
 // Two agents of one name on different nodes: whoever wrote the head stays.
 func TestConflictIsSeenAcrossNodes(t *testing.T) {
+	slow(t)
 	c := clustertest.StartCluster(t, 3, clustertest.Config())
 	first := ship(t, linked(t, c.Nodes[0], "web1"), "web1")
 	first.publish()
@@ -187,9 +184,7 @@ func TestConflictIsSeenAcrossNodes(t *testing.T) {
 
 // After a node was away it leads its share again.
 func TestLeadersSpreadOverTheNodes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for the next look at the leaders")
-	}
+	slow(t)
 	cfg := clustertest.Config()
 	cfg.Partitions, cfg.StreamBytes = 6, 8<<20
 	c := clustertest.StartCluster(t, 3, cfg)
@@ -216,9 +211,7 @@ func TestLeadersSpreadOverTheNodes(t *testing.T) {
 }
 
 func TestCopiesAreInDifferentZones(t *testing.T) {
-	if testing.Short() {
-		t.Skip("five nodes")
-	}
+	slow(t)
 	cfg := clustertest.Config()
 	cfg.Partitions, cfg.StreamBytes = 6, 8<<20
 	zones := []string{"a", "a", "b", "b", "c"}
