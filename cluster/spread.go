@@ -17,6 +17,13 @@ import (
 // spreadEvery is how often the leaders of the streams are looked at. After the restart of a node it leads nothing until then.
 const spreadEvery = 10 * time.Second
 
+// A replica that is at most so many batches behind, and was heard of a moment ago, can lead its stream. JetStream calls it current only while nothing is on its way to it, which
+// under load may be never.
+const (
+	leadBehind = 64
+	leadHeard  = 3 * time.Second
+)
+
 // spreader moves the leaders of streams from nodes that lead many to those that lead few: the leader of a stream does most of its work. The node that leads the cluster has it; two at once, or
 // none, would do no harm.
 type spreader struct {
@@ -60,7 +67,7 @@ func (s *spreader) spread(ctx context.Context) error {
 	}
 }
 
-// placement is where a stream is: its leader, and the nodes that have all of it beside that.
+// placement is where a stream is: its leader, and the nodes beside that which can lead it.
 type placement struct {
 	leader  string
 	current []string
@@ -81,7 +88,7 @@ func (s *spreader) placed(ctx context.Context) (map[string]placement, error) {
 		}
 		place := placement{leader: at.Leader}
 		for _, r := range at.Replicas {
-			if r.Current && !r.Offline {
+			if canLead(r) {
 				place.current = append(place.current, r.Name)
 			}
 		}
@@ -91,6 +98,10 @@ func (s *spreader) placed(ctx context.Context) (map[string]placement, error) {
 		all[layout.Stream(p)] = place
 	}
 	return all, nil
+}
+
+func canLead(r *jetstream.PeerInfo) bool {
+	return !r.Offline && (r.Current || r.Active > 0 && r.Lag <= leadBehind) && r.Active < leadHeard
 }
 
 // nextMove is a stream whose leader should be another node, and which; "" when no node leads two more than another that could take one. The same input gives the same move.

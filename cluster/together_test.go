@@ -1,7 +1,9 @@
 package cluster_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -182,11 +184,11 @@ func TestConflictIsSeenAcrossNodes(t *testing.T) {
 	first.check()
 }
 
-// After a node was away it leads its share again.
+// After a node was away it leads its share again, also while batches come without end.
 func TestLeadersSpreadOverTheNodes(t *testing.T) {
 	slow(t)
 	cfg := clustertest.Config()
-	cfg.Partitions, cfg.StreamBytes = 6, 8<<20
+	cfg.Partitions, cfg.StreamBytes = 6, 64<<20
 	c := clustertest.StartCluster(t, 3, cfg)
 	js, err := jetstream.New(c.Nodes[1].Receiver(t))
 	if err != nil {
@@ -203,11 +205,27 @@ func TestLeadersSpreadOverTheNodes(t *testing.T) {
 		return list.Err() == nil && len(leads) == 3 && leads[c.Nodes[0].Name()] == 2 && leads[c.Nodes[1].Name()] == 2
 	}
 	clustertest.Until(t, "each node leads two streams", spread)
+	publishToAll(t, js, cfg.Partitions)
 	if err := c.Nodes[0].Stop(); err != nil {
 		t.Fatal(err)
 	}
 	c.Restart(0)
 	clustertest.Until(t, "each node leads two streams again", spread)
+}
+
+// publishToAll keeps batches on their way in every partition until the test ends.
+func publishToAll(t *testing.T, js jetstream.JetStream, partitions int) {
+	ctx, stop := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	t.Cleanup(func() { stop(); all.Wait() })
+	for p := range 2 * partitions {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				// While its stream has no leader it fails; that the stream is full makes no difference, either: it is led all the same.
+				_, _ = js.Publish(ctx, wire.PartSubject(1, p%partitions, fmt.Sprintf("host%d", p)), make([]byte, 100))
+			}
+		})
+	}
 }
 
 func TestCopiesAreInDifferentZones(t *testing.T) {
