@@ -1,18 +1,21 @@
 package main
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/logdrive/logdrive/cmd/bench/fleet"
 	"github.com/logdrive/logdrive/cmd/bench/proc"
 )
 
-// cost is what a process used between two readings.
+// cost is what the processes of a role used together between two readings.
 type cost struct {
 	name string
 	cpu  time.Duration
-	rss  int64 // bytes at the end
-	peak int64 // bytes since its start
+	rss  int64  // bytes at the end
+	peak int64  // bytes since their start, each one's own peak
+	each []cost // of each process
 }
 
 // reading is the meters of all processes at one time.
@@ -26,12 +29,17 @@ func meter(f *fleet.Fleet) reading {
 	return r
 }
 
-// costs of agent, hub and receiver. A process that did not run at the first reading counts from its start.
-func costs(before, after reading) []cost {
+// costs of agents, hub and receiver. A process that did not run at the first reading counts from its start.
+func costs(f *fleet.Fleet, before, after reading) []cost {
 	var out []cost
-	for _, name := range []string{"agent", "hub", "receiver"} {
-		u := after[name]
-		out = append(out, cost{name: name, cpu: u.CPU - before[name].CPU, rss: u.RSS, peak: u.Peak})
+	for _, role := range f.Roles() {
+		sum := cost{name: role.Name}
+		for _, p := range role.Processes {
+			u := after[p.Name()]
+			one := cost{name: p.Name(), cpu: u.CPU - before[p.Name()].CPU, rss: u.RSS, peak: u.Peak}
+			sum.cpu, sum.rss, sum.peak, sum.each = sum.cpu+one.cpu, sum.rss+one.rss, sum.peak+one.peak, append(sum.each, one)
+		}
+		out = append(out, sum)
 	}
 	return out
 }
@@ -42,4 +50,13 @@ func total(all []cost) time.Duration {
 		sum += c.cpu
 	}
 	return sum
+}
+
+// singly tells what each process of a role used, in CPU seconds per GiB.
+func singly(c cost, bytes int64) string {
+	var parts []string
+	for _, one := range c.each {
+		parts = append(parts, fmt.Sprintf("%s %.2f", one.name, perGiB(one.cpu, bytes)))
+	}
+	return strings.Join(parts, ", ")
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/logdrive/logdrive/cluster/wire"
 	"github.com/logdrive/logdrive/receiver"
 )
 
@@ -49,7 +48,7 @@ func (b *benchmark) failoverOnce(ctx context.Context) ([]moved, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	tr, err := b.troupe(ctx, dir, receiversHere)
+	tr, err := b.troupe(ctx, dir, 1, receiversHere)
 	if err != nil {
 		return nil, err
 	}
@@ -77,11 +76,7 @@ func (b *benchmark) failoverOnce(ctx context.Context) ([]moved, error) {
 
 // oneInEach starts an agent for a host in every partition: host and partition have the same number from then on.
 func (tr *troupe) oneInEach(dir string) error {
-	for p := range tr.floors.layout.Partitions {
-		host := ""
-		for i := 0; host == "" || wire.Partition(host, tr.floors.layout.Partitions) != p; i++ {
-			host = fmt.Sprintf("host-%d", i)
-		}
+	for _, host := range hostsInEach(tr.floors.layout.Partitions) {
 		path := filepath.Join(dir, host+".log")
 		tr.addHost(host, path)
 		if err := tr.crew.StartAgent(host, path); err != nil {

@@ -93,10 +93,18 @@ func (g *growths) first(after time.Time, except int) time.Time {
 func (g *growths) pause(from, to time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var longest time.Duration
-	for i, one := range g.all {
-		if i > 0 && one.at.After(from) && g.all[i-1].at.Before(to) {
-			longest = max(longest, one.at.Sub(g.all[i-1].at))
+	var times []time.Time
+	for _, one := range g.all {
+		times = append(times, one.at)
+	}
+	return longestPause(times, from, to)
+}
+
+// longestPause is the longest time between two in a row of which a part lies in the interval.
+func longestPause(times []time.Time, from, to time.Time) (longest time.Duration) {
+	for i, at := range times {
+		if i > 0 && at.After(from) && times[i-1].Before(to) {
+			longest = max(longest, at.Sub(times[i-1]))
 		}
 	}
 	return longest

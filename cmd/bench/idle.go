@@ -55,7 +55,7 @@ func (b *benchmark) idleOnce(ctx context.Context) (idled, error) {
 	if err != nil {
 		return r, err
 	}
-	f, clean, err := b.fleet(ctx, "zstd")
+	f, clean, err := b.fleet(ctx, fleet.Config{Codec: "zstd"})
 	if err != nil {
 		return r, err
 	}
@@ -96,13 +96,13 @@ func makeIdle(ctx context.Context, dir string, n int) ([]written, error) {
 
 // takeUp starts the agent, waits until all files are archived, and measures what they cost when nothing happens.
 func (b *benchmark) takeUp(ctx context.Context, f *fleet.Fleet, dir string, wrote []written, r *idled) error {
-	w, err := f.Watch(ctx)
+	w, err := f.Hub.Watch(ctx, host)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
 	begun := time.Now()
-	if err := f.StartAgent(dir); err != nil {
+	if err := f.StartAgent(host, dir); err != nil {
 		return err
 	}
 	if err := waitVisible(ctx, f, bytesOf(wrote)); err != nil {
@@ -119,7 +119,7 @@ func (b *benchmark) takeUp(ctx context.Context, f *fleet.Fleet, dir string, wrot
 	if err := sleep(ctx, time.Duration(b.seconds)*time.Second); err != nil {
 		return err
 	}
-	r.span, r.cost = time.Since(from), costs(before, meter(f))
+	r.span, r.cost = time.Since(from), costs(f, before, meter(f))
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (b *benchmark) business(ctx context.Context, f *fleet.Fleet, dir string, st
 	if err := o.during(ctx, l, b.warmup); err != nil {
 		return nil, err
 	}
-	r.spell, r.busy = o.to.Sub(o.from), costs(o.before, o.after)
+	r.spell, r.busy = o.to.Sub(o.from), costs(f, o.before, o.after)
 	r.visible = visibleLatencies(o.followers, o.from, o.to)
 	return o.wrote, nil
 }

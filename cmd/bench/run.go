@@ -14,7 +14,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/logdrive/logdrive/cmd/bench/fleet"
-	"github.com/logdrive/logdrive/cmd/bench/lines"
 )
 
 // host is the name the agents of all scenarios go by.
@@ -109,16 +108,13 @@ type scenario struct {
 
 func (b *benchmark) scenarios() []scenario {
 	all := []scenario{{"machine", b.limit, b.machine}}
-	for _, format := range []lines.Format{lines.Combined, lines.JSON} {
-		for _, codec := range []string{"zstd", "s2", "none"} {
-			all = append(all, b.catchUp(format, codec, 1))
-		}
+	for _, k := range append(catches(), catchesOfMany()...) {
+		all = append(all, b.catchUp(k))
 	}
-	all = append(all, b.catchUp(lines.Combined, "zstd", 200), b.catchUp(lines.Combined, "s2", 200))
 	for _, rate := range []int{10_000, 20_000} {
 		all = append(all, b.steady(rate, "zstd"), b.steady(rate, "s2"))
 	}
-	return append(all, b.idleFiles(), b.failover())
+	return append(all, b.idleFiles(), b.failover(), b.failoverHub())
 }
 
 func (b *benchmark) chosen(word string) []scenario {
@@ -150,13 +146,14 @@ func (b *benchmark) runAll(ctx context.Context, chosen []scenario, w io.Writer) 
 	return errors.Join(t.print(w), errors.Join(errs...))
 }
 
-// fleet starts hub and receiver in a directory of its own, which clean removes with all that runs.
-func (b *benchmark) fleet(ctx context.Context, codec string) (f *fleet.Fleet, clean func(), err error) {
+// fleet starts hub and receiver as the config says in a directory of their own, which clean removes with all that runs.
+func (b *benchmark) fleet(ctx context.Context, cfg fleet.Config) (f *fleet.Fleet, clean func(), err error) {
 	dir, err := os.MkdirTemp(b.dir, "fleet-")
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a place to work: %w", err)
 	}
-	f, err = fleet.Start(ctx, fleet.Config{Binary: b.binary, Dir: dir, Host: host, Codec: codec})
+	cfg.Binary, cfg.Dir = b.binary, dir
+	f, err = fleet.Start(ctx, cfg)
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -108,7 +109,7 @@ type outage struct {
 }
 
 func (s *scale) run(ctx context.Context) (err error) {
-	if s.troupe, err = s.benchmark.troupe(ctx, s.dir, receiversHere); err != nil {
+	if s.troupe, err = s.benchmark.troupe(ctx, s.dir, 1, receiversHere); err != nil {
 		return err
 	}
 	defer s.close()
@@ -171,7 +172,7 @@ func (s *scale) join(ctx context.Context) error {
 	for i := range s.processes {
 		first, end := i*s.agents/s.processes, (i+1)*s.agents/s.processes
 		name := fmt.Sprintf("agents-%d", i)
-		p, err := proc.Start(name, filepath.Join(s.dir, name+".log"), self, "swarm", "--hub", s.crew.Leaf(), "--secret", s.crew.Secret(), "--dir", s.logs(), "--state", s.state,
+		p, err := proc.Start(name, filepath.Join(s.dir, name+".log"), self, "swarm", "--hub", s.crew.Hub.Nodes[0].Leaf(), "--secret", s.crew.Hub.Secret(), "--dir", s.logs(), "--state", s.state,
 			"--first", fmt.Sprint(first), "--agents", fmt.Sprint(end-first))
 		if err != nil {
 			return err
@@ -209,7 +210,7 @@ type kind struct {
 }
 
 func (s *scale) kinds() []kind {
-	return []kind{{"hub", []*proc.Process{s.crew.Hub}}, {"3 receivers", s.crew.Receivers()}, {fmt.Sprintf("%d agents", s.agents), s.crew.Agents()}}
+	return []kind{{"hub", s.crew.Hub.Processes()}, {"3 receivers", s.crew.Receivers()}, {fmt.Sprintf("%d agents", s.agents), s.crew.Agents()}}
 }
 
 func used(all []*proc.Process) (cpu time.Duration, rss, peak int64) {
@@ -273,7 +274,8 @@ func (s *scale) killHub(ctx context.Context) error {
 		return err
 	}
 	at := time.Now()
-	if err := s.crew.RestartHub(ctx); err != nil {
+	hub := s.crew.Hub.Nodes[0]
+	if err := errors.Join(hub.Kill(), s.crew.Hub.Restart(ctx, hub)); err != nil {
 		return err
 	}
 	ready := time.Now() // what grows before that was on its way already

@@ -45,7 +45,7 @@ func (b *benchmark) steadyOnce(ctx context.Context, rate int, codec string) (ste
 		return r, err
 	}
 	defer os.RemoveAll(dir)
-	f, clean, err := b.fleet(ctx, codec)
+	f, clean, err := b.fleet(ctx, fleet.Config{Codec: codec})
 	if err != nil {
 		return r, err
 	}
@@ -53,13 +53,13 @@ func (b *benchmark) steadyOnce(ctx context.Context, rate int, codec string) (ste
 	path := filepath.Join(dir, "app.log")
 	l := load{Host: host, Format: lines.Combined, Seed: 1, Paths: []string{path}, Rate: float64(rate), Duration: b.warmup + time.Duration(b.seconds)*time.Second}
 	o := observation{fleet: f, followers: []*follower{{path: inArchive(f, path)}}, every: watchEvery}
-	if err := f.StartAgent(path); err != nil {
+	if err := f.StartAgent(host, path); err != nil {
 		return r, err
 	}
 	if err := o.during(ctx, l, b.warmup); err != nil {
 		return r, err
 	}
-	r = steadied{took: o.to.Sub(o.from), cost: costs(o.before, o.after), own: o.own, visible: visibleLatencies(o.followers, o.from, o.to)}
+	r = steadied{took: o.to.Sub(o.from), cost: costs(f, o.before, o.after), own: o.own, visible: visibleLatencies(o.followers, o.from, o.to)}
 	r.durable, err = durableLatencies(o.followers[0].sightings, o.ends[path], o.floors, o.from, o.to)
 	if err := errors.Join(err, f.Stop()); err != nil {
 		return r, err
@@ -89,7 +89,7 @@ type observation struct {
 
 // during runs the load, watches, and returns once all that was written is durable.
 func (o *observation) during(ctx context.Context, l load, warmup time.Duration) error {
-	hub, err := o.fleet.Watch(ctx)
+	hub, err := o.fleet.Hub.Watch(ctx, host)
 	if err != nil {
 		return err
 	}

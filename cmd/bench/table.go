@@ -10,8 +10,8 @@ import (
 
 // table collects the figures of all scenarios. It prints as Markdown that reads well as plain text, too.
 type table struct {
-	machines, catches, steadies, idles, moves [][]string
-	yard                                      map[string]float64 // MiB/s of the machine, by yardstick
+	machines, catches, steadies, idles, moves, losses [][]string
+	yard                                              map[string]float64 // MiB/s of the machine, by yardstick
 }
 
 func (t *table) machine(name string, p plain) {
@@ -67,6 +67,10 @@ func (t *table) moved(m moved) {
 	t.moves = append(t.moves, []string{m.name, fmt.Sprint(m.moves), m.pauses.span(), m.durable.span()})
 }
 
+func (t *table) lost(l loss) {
+	t.losses = append(t.losses, []string{l.name, fmt.Sprint(len(l.stored)), l.stored.span(), l.archived.span()})
+}
+
 func (t *table) print(w io.Writer) error {
 	for _, part := range []struct {
 		head string
@@ -77,6 +81,7 @@ func (t *table) print(w io.Writer) error {
 		{"steady, cores|agent|hub|receiver|bench itself|peak MiB agent|hub|receiver|ms to visible p50 / p99 / max|ms to durable p50 / p99 / max", t.steadies},
 		{"idle files|s until durable|idle: agent cores|all cores|agent MiB|20 busy: agent cores|agent peak MiB|ms to visible p50 / p99 / max", t.idles},
 		{"3 receivers|partitions moved|ms until archived elsewhere, or longest pause: p50 / max|ms until durable: p50 / max", t.moves},
+		{"3 hub nodes|times a host|ms without a batch stored: p50 / max|ms without growth in the archive: p50 / max", t.losses},
 	} {
 		if len(part.rows) == 0 {
 			continue

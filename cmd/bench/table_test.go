@@ -9,7 +9,7 @@ import (
 
 func TestTableIsMarkdownOfEvenWidth(t *testing.T) {
 	var tab table
-	costs := []cost{{"agent", time.Second, 1 << 20, 2 << 20}, {"hub", 2 * time.Second, 0, 0}, {"receiver", time.Second, 0, 0}}
+	costs := []cost{{name: "agent", cpu: time.Second, rss: 1 << 20, peak: 2 << 20}, {name: "hub", cpu: 2 * time.Second}, {name: "receiver", cpu: time.Second}}
 	tab.machine("copy", plain{bytes: 1 << 30, took: 2 * time.Second, cpu: time.Second})
 	tab.catchUp("catchup", caughtUp{bytes: 1 << 30, lines: 5_000_000, visible: 2 * time.Second, durable: 4 * time.Second, cost: costs})
 	tab.steady("steady", steadied{took: 10 * time.Second, cost: costs})

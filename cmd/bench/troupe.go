@@ -30,9 +30,9 @@ type troupe struct {
 	wrote   []written  // once they are written
 }
 
-// troupe starts hub and receivers in dir and returns when those share the partitions.
-func (b *benchmark) troupe(ctx context.Context, dir string, receivers int) (tr *troupe, err error) {
-	crew, err := fleet.StartCrew(ctx, fleet.Config{Binary: b.binary, Dir: dir, Codec: codecOfMoves, ReceiverFlags: []string{"--compress", "none"}})
+// troupe starts a hub of so many nodes and receivers in dir and returns when those share the partitions.
+func (b *benchmark) troupe(ctx context.Context, dir string, nodes, receivers int) (tr *troupe, err error) {
+	crew, err := fleet.StartCrew(ctx, fleet.Config{Binary: b.binary, Dir: dir, Nodes: nodes, Codec: codecOfMoves, ReceiverFlags: []string{"--compress", "none"}})
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (b *benchmark) troupe(ctx context.Context, dir string, receivers int) (tr *
 }
 
 func (tr *troupe) start(ctx context.Context, receivers int) (err error) {
-	if tr.nc, err = tr.crew.Connect(); err != nil {
+	if tr.nc, err = tr.crew.Hub.Connect(); err != nil {
 		return err
 	}
 	if tr.js, err = jetstream.New(tr.nc); err != nil {
@@ -176,17 +176,23 @@ var errNotBalanced = errors.New("the receivers do not share the partitions")
 // balanced waits until the receivers that run own every partition, as the coordinator wants it, and as many each.
 func (tr *troupe) balanced(ctx context.Context) ([]receiver.Standing, error) {
 	for {
-		all, err := receiver.Standings(ctx, tr.js)
-		if err != nil {
-			return nil, err
-		}
-		if isBalanced(all, len(tr.crew.Receivers()), tr.floors.layout.Partitions) {
+		all, err := tr.standings(ctx)
+		if err == nil && isBalanced(all, len(tr.crew.Receivers()), tr.floors.layout.Partitions) {
 			return all, nil
 		}
-		if err := sleep(ctx, balanceEvery); err != nil {
-			return nil, fmt.Errorf("%w: %+v: %w", errNotBalanced, all, err)
+		if stop := sleep(ctx, balanceEvery); stop != nil {
+			return nil, fmt.Errorf("%w: %+v: %w", errNotBalanced, all, errors.Join(err, stop))
 		}
 	}
+}
+
+// answerWithin is how long the hub may take for what it is asked: a question to a node that leads nothing any more, or not yet, is never answered.
+const answerWithin = 5 * time.Second
+
+func (tr *troupe) standings(ctx context.Context) ([]receiver.Standing, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	return receiver.Standings(ctx, tr.js)
 }
 
 func isBalanced(all []receiver.Standing, receivers, partitions int) bool {

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 func config(t *testing.T, fails string) fleet.Config {
 	t.Setenv("FLEET_TEST", fails)
-	return fleet.Config{Binary: os.Args[0], Dir: t.TempDir(), Host: "h", Codec: "s2"}
+	return fleet.Config{Binary: os.Args[0], Dir: t.TempDir(), Codec: "s2"}
 }
 
 func TestStartWaitsForThePorts(t *testing.T) {
@@ -40,16 +40,16 @@ func TestStartWaitsForThePorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Kill()
-	if err := f.StartAgent("/some/path"); err != nil {
+	if err := f.StartAgent("h", "/some/path"); err != nil {
 		t.Fatal(err)
 	}
-	if f.HubURL() != "nats://127.0.0.1:1" || len(f.Processes()) != 3 {
-		t.Errorf("hub %s, %d processes", f.HubURL(), len(f.Processes()))
+	if f.Hub.Client() != "nats://127.0.0.1:1" || len(f.Processes()) != 3 {
+		t.Errorf("hub %s, %d processes", f.Hub.Client(), len(f.Processes()))
 	}
 	if err := f.Alive(); err != nil {
 		t.Error(err)
 	}
-	if err := f.Hub.Kill(); err != nil {
+	if err := f.Hub.Nodes[0].Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Alive(); err == nil || !strings.Contains(err.Error(), "hub") {

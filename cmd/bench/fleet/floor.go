@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/logdrive/logdrive/cluster"
 	"github.com/logdrive/logdrive/cluster/wire"
 )
 
@@ -26,18 +23,14 @@ type Watch struct {
 	subject string // of the host's batches
 }
 
-// Watch looks at the partition of the fleet's host. Close it.
-func (f *Fleet) Watch(ctx context.Context) (*Watch, error) {
-	secret, err := os.ReadFile(f.Secret())
-	if err != nil {
-		return nil, fmt.Errorf("watch hub: %w", err)
-	}
-	nc, err := cluster.Connect(f.HubURL(), strings.TrimSpace(string(secret)))
+// Watch looks at the partition of a host. Close it.
+func (h *Hub) Watch(ctx context.Context, host string) (*Watch, error) {
+	nc, err := h.Connect()
 	if err != nil {
 		return nil, fmt.Errorf("watch hub: %w", err)
 	}
 	w := &Watch{nc: nc}
-	if err := w.find(ctx, f.cfg.Host); err != nil {
+	if err := w.find(ctx, host); err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("watch hub: %w", err)
 	}
@@ -99,6 +92,18 @@ func (w *Watch) Last(ctx context.Context) (uint64, error) {
 		return 0, fmt.Errorf("ask stream: %w", err)
 	}
 	return info.State.LastSeq, nil
+}
+
+// Leader is the node that leads the partition's stream; "": there is none now, or the hub is one node.
+func (w *Watch) Leader(ctx context.Context) (string, error) {
+	info, err := w.stream.Info(ctx)
+	if err != nil {
+		return "", fmt.Errorf("ask stream: %w", err)
+	}
+	if info.Cluster == nil {
+		return "", nil
+	}
+	return info.Cluster.Leader, nil
 }
 
 // Moved is a floor and when it was seen.
