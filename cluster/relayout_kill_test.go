@@ -77,6 +77,9 @@ func (f *field) begin() {
 		archiving.Wait()
 	})
 	f.end = func() {
+		for _, l := range f.liners {
+			clustertest.Until(f.t, l.host+" has shipped something", l.begun.Load)
+		}
 		stopShipping()
 		shipping.Wait()
 		f.player.finish()

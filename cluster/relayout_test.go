@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,7 +127,8 @@ type liner struct {
 	nc       *nats.Conn
 	stream   string
 	expected uint64
-	end      int64 // acknowledged
+	end      int64       // acknowledged
+	begun    atomic.Bool // something is
 }
 
 const lineBytes = 8
@@ -169,6 +171,7 @@ func (l *liner) run(ctx context.Context) {
 		switch code := codeOf(err); {
 		case err == nil:
 			l.expected, l.end = sequence, l.end+lineBytes
+			l.begun.Store(true)
 		case code == 10060 || code == 10071:
 			l.join(ctx, l.end+lineBytes)
 		case code != 0 && code != 10109:
