@@ -217,11 +217,7 @@ func (s *site) shipped(all ...*source) (head uint64) {
 		s.alive()
 		table := v.tableAtHead()
 		for _, src := range all {
-			size := int64(0)
-			for _, e := range table.Sources[src.path] {
-				size += e.Offset
-			}
-			if size != src.size() {
+			if !src.shippedAs(table.Sources[src.path]) {
 				return false
 			}
 		}

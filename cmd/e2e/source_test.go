@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/logdrive/logdrive/cluster/wire"
 	"github.com/logdrive/logdrive/cmd/bench/lines"
 )
 
@@ -174,6 +175,26 @@ func (s *source) want() (io.Reader, func() error, error) {
 		readers, closers = append(readers, f), append(closers, f.Close)
 	}
 	return io.MultiReader(readers...), closeAll, nil
+}
+
+// shippedAs reports whether a table's extents cover all that was written. Of a source that has rotated often the table holds the newest generations alone.
+func (s *source) shippedAs(extents []wire.Extent) bool {
+	held := int64(0)
+	for _, e := range extents {
+		held += e.Offset
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(extents) == 0 || extents[0].Generation == 1 {
+		return held == s.total
+	}
+	written := int64(0)
+	for n, left := s.generation, len(extents); n > 0 && left > 0; n-- {
+		if info, err := os.Stat(s.generationFile(n)); err == nil { // else nothing was written to that one
+			written, left = written+info.Size(), left-1
+		}
+	}
+	return held == written
 }
 
 // habit is how a program writes and how its log is rotated.
