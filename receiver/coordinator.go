@@ -161,39 +161,10 @@ func moved(before, now []assign.Wish) (n int) {
 
 // keepAll looks at every partition again and again.
 func (c *coordinator) keepAll(ctx context.Context) error {
-	tick := time.NewTicker(c.cfg.KeepEvery)
-	defer tick.Stop()
-	busy := make([]chan struct{}, len(c.keepers))
-	for p := range busy {
-		busy[p] = make(chan struct{}, 1)
+	looks := make(chan struct{}, keepersAtOnce)
+	group, ctx := errgroup.WithContext(ctx)
+	for _, k := range c.keepers {
+		group.Go(func() error { return k.run(ctx, looks) })
 	}
-	var looks errgroup.Group
-	looks.SetLimit(keepersAtOnce)
-	for {
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), looks.Wait())
-		case <-tick.C:
-		}
-		for p, k := range c.keepers {
-			select {
-			case busy[p] <- struct{}{}:
-			default: // the look before still runs
-				continue
-			}
-			looks.Go(func() error {
-				defer func() { <-busy[p] }()
-				c.keep(ctx, k)
-				return nil
-			})
-		}
-	}
-}
-
-// keep looks at a partition. Each request in it has the time that the client gives it, and no longer: with a deadline for the whole, one whose answer was lost with a
-// connection or a node would wait for that, while the stream fills up and agents with it.
-func (c *coordinator) keep(ctx context.Context, k *keeper) {
-	if err := k.keep(ctx); err != nil && ctx.Err() == nil {
-		c.cfg.Logger.Warn("cannot keep the stream in shape; trying again", "partition", k.number, "err", err)
-	}
+	return group.Wait()
 }

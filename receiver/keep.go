@@ -20,41 +20,79 @@ type keeper struct {
 	floor   uint64            // as the record said at this look
 	markers map[string]uint64 // hosts whose head is a marker
 	aged    time.Time         // when messages were last purged for their age
+	drained uint64            // the floor when messages were last purged for room
+	told    time.Time         // when it was last said that the stream is full of heads
 }
 
 func newKeeper(s *session, number int) *keeper {
 	return &keeper{session: s, number: number, tables: newTables(s.bucket, s.layout.Stream(number)), markers: map[string]uint64{}}
 }
 
-// keep looks at the partition once.
-func (k *keeper) keep(ctx context.Context) (err error) {
+// soonest is the pause after a look that made room: a small stream that a backlog fills is full again at once, and moves no more than its size from look to look.
+const soonest = 20 * time.Millisecond
+
+// run looks at the partition until ctx ends: as often as agents fill what it frees, else every KeepEvery. Each request of a look has the time that the client gives
+// it, and no longer: with a deadline for the whole, one whose answer was lost with a connection or a node would wait for that, while the stream fills up and agents with it.
+func (k *keeper) run(ctx context.Context, looks chan struct{}) error {
+	wait := k.cfg.KeepEvery
+	for {
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+		select {
+		case looks <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		freed, err := k.keep(ctx)
+		<-looks
+		if err != nil && ctx.Err() == nil {
+			k.cfg.Logger.Warn("cannot keep the stream in shape; trying again", "partition", k.number, "err", err)
+		}
+		if wait = min(2*wait, k.cfg.KeepEvery); freed {
+			wait = min(soonest, k.cfg.KeepEvery)
+		}
+	}
+}
+
+// keep looks at the partition once. It says whether there was need of room and more to purge than the last time.
+func (k *keeper) keep(ctx context.Context) (freed bool, err error) {
 	if k.stream == nil {
 		if k.stream, err = k.js.Stream(ctx, k.layout.Stream(k.number)); err != nil {
-			return fmt.Errorf("open stream: %w", err)
+			return false, fmt.Errorf("open stream: %w", err)
 		}
 	}
 	records := recordStore{bucket: k.bucket, key: wire.RecordKey(k.layout.Number, k.number)}
 	if err := records.read(ctx); err != nil {
-		return err
+		return false, err
 	}
 	k.floor = records.record.Floor
-	return k.retain(ctx)
-}
-
-// retain purges by age and, when the stream fills up, whatever may go.
-func (k *keeper) retain(ctx context.Context) error {
 	info, err := k.stream.Info(ctx)
 	if err != nil {
-		return fmt.Errorf("look at the stream: %w", err)
+		return false, fmt.Errorf("look at the stream: %w", err)
 	}
 	k.metrics.stream(k.number, info)
 	if k.roster.healing(k.number) { // a restored archive still needs what the tables cover
-		return nil
+		return false, nil
 	}
-	full := float64(info.State.Bytes) > k.cfg.HighWater*float64(k.layout.StreamBytes)
-	if full {
-		return k.purge(ctx, info.State.LastSeq+1, true)
+	if float64(info.State.Bytes) > k.cfg.HighWater*float64(k.layout.StreamBytes) {
+		return k.makeRoom(ctx, info.State.LastSeq)
 	}
+	return false, k.retain(ctx)
+}
+
+// makeRoom purges whatever may go from a stream that fills up.
+func (k *keeper) makeRoom(ctx context.Context, last uint64) (freed bool, err error) {
+	if err := k.purge(ctx, last+1, true); err != nil {
+		return false, err
+	}
+	freed = k.floor > k.drained
+	k.drained = k.floor
+	return freed, nil
+}
+
+// retain purges by age, and gives a stream that was widened its size again.
+func (k *keeper) retain(ctx context.Context) error {
 	if err := k.resize(ctx, k.layout.StreamBytes); err != nil || time.Since(k.aged) < k.cfg.Lookback/100 {
 		return err
 	}

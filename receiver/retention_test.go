@@ -83,6 +83,25 @@ func TestRetentionWithoutAnOwner(t *testing.T) {
 	}
 }
 
+// A backlog drains through a small stream as fast as it is archived, not by one stream's size from one look of the keeper to the next.
+func TestSmallStreamDrainsABacklog(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes a look of the keeper")
+	}
+	const every, blocks, fit = 5 * time.Second, 120, 8
+	f := newFleet(t, steady, 1, func(c *cluster.HubConfig) { c.StreamBytes = 1 << 20 })
+	a := f.host(0)
+	f.add("first", func(c *receiver.Config) { c.KeepEvery = every }).start()
+	start := time.Now()
+	f.shipBlocks(a, blocks)
+	if took := time.Since(start); took > blocks/fit/2*every {
+		t.Errorf("%d blocks took %v, %d of them fit into the stream, which was looked at every %v", blocks, took, fit, every)
+	}
+	f.exact()
+	f.keeps(0)
+}
+
 func (f *fleet) shipBlocks(a *agent, n int) {
 	f.t.Helper()
 	for range n {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,6 +17,9 @@ const codeStreamFull = 10077
 
 // headRoom is what a stream's limit is raised by, in bytes, while markers are written into a full one.
 const headRoom = 4 << 20
+
+// tellEvery is how often it is said that a stream is full of heads; while agents fill what is freed, it is many times a second.
+const tellEvery = 10 * time.Second
 
 // shrinkHeads makes room in a stream that is full of heads alone, which no purge may touch: with many hosts and a small stream nothing could be published any
 // more. Each archived head is followed by a marker, which is the head from then on, and goes. The agent of that host finds the chain one link further at its
@@ -43,7 +47,10 @@ func (k *keeper) shrinkHeads(ctx context.Context, subjects map[string]uint64) er
 			shrunk++
 		}
 	}
-	k.cfg.Logger.Info("stream was full of heads", "partition", k.number, "shrunk", shrunk, "lagging", lagging)
+	if time.Since(k.told) >= tellEvery {
+		k.told = time.Now()
+		k.cfg.Logger.Info("stream was full of heads", "partition", k.number, "shrunk", shrunk, "lagging", lagging)
+	}
 	return nil
 }
 
