@@ -53,10 +53,10 @@ func newHub(c *cli.Context, p *process, store string) (*cluster.Hub, error) {
 	cfg.Name, cfg.StoreDir, cfg.Listen, cfg.LeafListen = c.String("name"), store, c.String("listen"), c.String("leaf-listen")
 	cfg.Websocket, cfg.Advertise = c.String("websocket-listen"), cluster.Advertise{Cluster: c.String("cluster-advertise"), Leaf: c.String("leaf-advertise"), Websocket: c.String("websocket-advertise")}
 	cfg.Partitions, cfg.Logger = c.Int("partitions"), p.log
-	cfg.Nodes, cfg.Cluster, cfg.ClusterListen, cfg.GatewayListen, cfg.TrustNetwork = c.Int("nodes"), c.String("cluster"), c.String("cluster-listen"), c.String("gateway-listen"), c.Bool("trust-network")
+	cfg.ClusterListen, cfg.TrustNetwork = c.String("cluster-listen"), c.Bool("trust-network")
 	cfg.AnyZone = c.Bool("any-zone")
 	var err error
-	if cfg.Adapter, err = adapter(c, p); err != nil {
+	if err := setPeers(&cfg, c, p); err != nil {
 		return nil, err
 	}
 	if cfg.StreamBytes, err = size(c, "stream-size"); err != nil {
