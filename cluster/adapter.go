@@ -23,13 +23,15 @@ type Self struct {
 	Nodes   int    // how many nodes found the cluster; 0: the number in the config
 	Region  string // "": unknown
 	Zone    string // nodes of one zone may fail together; "": unknown
+	Spoke   bool   // it is no member of a cluster, whatever the config says, but linked as a leaf to the hub that Peers names
+	Domain  string // of JetStream; "": the one in the options
 }
 
 // Peers are the nodes around one, as host:port of their listeners.
 type Peers struct {
 	Routes   []string            // cluster listeners of this node's own cluster
 	Gateways map[string][]string // gateway listeners of the clusters around it, by the name of the cluster; its own may be among them
-	Leaves   []string            // leaf listeners of the hub, when this node is a spoke of it
+	Leaves   []string            // leaf listeners of the hub; for a spoke
 }
 
 // Reporter is an Adapter that tells its platform how the node is.

@@ -28,7 +28,7 @@ const (
 // Its run owns it.
 type beacon struct {
 	nc      *nats.Conn
-	server  *server.Server
+	well    func() bool // agents may stay with this node
 	self    wire.Node
 	log     *slog.Logger
 	others  map[string]sighting // by name
@@ -48,8 +48,8 @@ type word struct {
 	Bye bool `json:"bye,omitempty"` // it ends
 }
 
-func newBeacon(nc *nats.Conn, s *server.Server, self wire.Node, log *slog.Logger) *beacon {
-	return &beacon{nc: nc, server: s, self: self, log: log, others: map[string]sighting{}}
+func newBeacon(nc *nats.Conn, well func() bool, self wire.Node, log *slog.Logger) *beacon {
+	return &beacon{nc: nc, well: well, self: self, log: log, others: map[string]sighting{}}
 }
 
 // run speaks, listens and answers until ctx ends. Nothing in it waits for JetStream: an agent shall be able to tell a slow or full hub from a dead link.
@@ -83,7 +83,7 @@ func (b *beacon) run(ctx context.Context) error {
 }
 
 func (b *beacon) tick() {
-	b.serving = serving(b.server)
+	b.serving = b.well()
 	maps.DeleteFunc(b.others, func(_ string, s sighting) bool { return time.Since(s.at) > beaconGone })
 	b.update()
 	b.say(false)

@@ -39,7 +39,6 @@ type HubConfig struct {
 	Adapter       Adapter       // names the other nodes, if there are any
 	Cluster       string        // name of the cluster; "": what the adapter says, else logdrive
 	ClusterListen string        // host:port for the other nodes
-	GatewayListen string        // host:port for other clusters, if the adapter names some
 	DiscoverEvery time.Duration // how often the adapter is asked; 0: every 5 s
 	AnyZone       bool          // let copies of a stream share a zone, where the adapter knows zones and there are fewer than three
 	TrustNetwork  bool          // listen beyond loopback though the secret and all bytes cross the network in clear text: only where nobody else can read along
@@ -89,7 +88,7 @@ func (c HubConfig) Validate() error {
 		fault("name %q holds a space", c.Name)
 	}
 	for _, listen := range []struct{ name, address string }{
-		{"listen", c.Listen}, {"leaf-listen", c.LeafListen}, {"websocket-listen", c.Websocket}, {"cluster-listen", c.ClusterListen}, {"gateway-listen", c.GatewayListen},
+		{"listen", c.Listen}, {"leaf-listen", c.LeafListen}, {"websocket-listen", c.Websocket}, {"cluster-listen", c.ClusterListen},
 	} {
 		if listen.address != "" || listen.name == "listen" || listen.name == "leaf-listen" {
 			faults = append(faults, c.checkListen(listen.name, listen.address))

@@ -22,14 +22,14 @@ const peersFile = "peers.json"
 type discovery struct {
 	adapter  Adapter
 	store    *store
-	own      string // address of this node
+	own      string // address of this node in its cluster; "": it is in none
 	founders int
 	forget   time.Duration // a peer must have been missing for so long to be dropped
 	log      *slog.Logger
 
 	mu      sync.Mutex           // guards what follows
 	known   Peers                // Routes sorted
-	missing map[string]time.Time // routes, since when the platform does not name them
+	missing map[string]time.Time // routes and leaves, since when the platform does not name them
 	fault   error                // of the last answer
 }
 
@@ -67,7 +67,7 @@ func (d *discovery) look(ctx context.Context, linked func(address string) bool) 
 	if err != nil {
 		return false, nil
 	}
-	next := Peers{Routes: d.merge(found.Routes, linked), Gateways: found.Gateways, Leaves: found.Leaves}
+	next := Peers{Routes: d.routes(found.Routes, linked), Gateways: found.Gateways, Leaves: sorted(d.merge(d.known.Leaves, found.Leaves, noRoute))}
 	if slices.Equal(next.Routes, d.known.Routes) && slices.Equal(next.Leaves, d.known.Leaves) && maps.EqualFunc(next.Gateways, d.known.Gateways, slices.Equal) {
 		return false, nil
 	}
@@ -87,31 +87,37 @@ func (d *discovery) note(err error) {
 	d.fault = err
 }
 
-// merge adds to what the platform names the peers that have not been missing for long.
-func (d *discovery) merge(found []string, linked func(string) bool) []string {
-	routes := map[string]bool{}
+// routes are those of the node's own cluster, its own among them.
+func (d *discovery) routes(found []string, linked func(string) bool) []string {
+	routes := d.merge(d.known.Routes, found, func(r string) bool { return r == d.own || linked(r) })
+	// As many as there are founders: then this node stands among them, under its own address or another.
+	if d.own != "" && len(routes) != d.founders {
+		routes[d.own] = true
+	}
+	return sorted(routes)
+}
+
+// merge adds to what the platform names the peers that have not been missing for long, or are to be kept.
+func (d *discovery) merge(known, found []string, keep func(string) bool) map[string]bool {
+	all := map[string]bool{}
 	for _, r := range found {
-		routes[r] = true
+		all[r] = true
 		delete(d.missing, r)
 	}
-	for _, r := range d.known.Routes {
-		if routes[r] {
+	for _, r := range known {
+		if all[r] {
 			continue
 		}
 		if d.missing[r].IsZero() {
 			d.missing[r] = time.Now()
 		}
-		if time.Since(d.missing[r]) < d.forget || r == d.own || linked(r) {
-			routes[r] = true
+		if time.Since(d.missing[r]) < d.forget || keep(r) {
+			all[r] = true
 		} else {
 			delete(d.missing, r)
 		}
 	}
-	// As many as there are founders: then this node stands among them, under its own address or another.
-	if len(routes) != d.founders {
-		routes[d.own] = true
-	}
-	return sorted(routes)
+	return all
 }
 
 func (d *discovery) keep() error {

@@ -45,6 +45,7 @@ type Hub struct {
 	limit    int64                       // of the account's store, in bytes
 	server   *server.Server
 	addrs    Addresses
+	faults   faults // of a relay's link
 	ready    chan struct{}
 }
 
@@ -55,18 +56,22 @@ func NewHub(cfg HubConfig) (*Hub, error) {
 	}
 	h := &Hub{cfg: cfg, log: cfg.Logger.With("component", "hub"), ready: make(chan struct{})}
 	node, err := NewNode(NodeConfig{
-		Name: cfg.Name, StoreDir: cfg.StoreDir, Nodes: cfg.Nodes, Cluster: cfg.Cluster, ClusterListen: cfg.ClusterListen, Advertise: cfg.Advertise.Cluster, GatewayListen: cfg.GatewayListen,
+		Name: cfg.Name, StoreDir: cfg.StoreDir, Nodes: cfg.Nodes, Cluster: cfg.Cluster, ClusterListen: cfg.ClusterListen, Advertise: cfg.Advertise.Cluster,
 		Secret: cfg.Secret, Adapter: cfg.Adapter, DiscoverEvery: cfg.DiscoverEvery, Options: h.options, Logger: h.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("hub config: %w", err)
 	}
 	h.node = node
+	h.node.linksItself, h.node.observe = true, h.overhear
 	return h, nil
 }
 
 // prepare reads, or makes, what the server must know before it starts: secret and layout. The node knows who it is by now.
 func (h *Hub) prepare() (err error) {
+	if h.node.self.Spoke {
+		return h.prepareRelay()
+	}
 	if h.cfg.Secret == "" {
 		if h.cfg.Secret, err = h.store.word("secret", randomID(24)); err != nil {
 			return err
@@ -150,6 +155,9 @@ func (h *Hub) Run(ctx context.Context) error {
 
 // options are those of the server as it shall be now.
 func (h *Hub) options() (*server.Options, error) {
+	if h.node.self.Spoke {
+		return relayOptions(h.cfg, h.node.password)
+	}
 	o, err := hubOptions(h.cfg, h.limit)
 	if err != nil {
 		return nil, err
@@ -227,6 +235,9 @@ func (h *Hub) serve(ctx context.Context) error {
 	if h.addrs, err = addresses(h.cfg, h.server); err != nil {
 		return err
 	}
+	if h.node.self.Spoke {
+		return h.relay(ctx)
+	}
 	nc, err := h.Connect(nats.Name("logdrive hub"))
 	if err != nil {
 		return err
@@ -255,7 +266,7 @@ func (h *Hub) serve(ctx context.Context) error {
 		group.Go(func() error { return (&spreader{hub: h, js: f.js, log: h.log}).run(ctx) })
 	}
 	group.Go(func() error { return (&admin{node: h.node, log: h.log}).run(ctx, nc) })
-	group.Go(func() error { return newBeacon(nc, h.server, h.self(), h.log).run(ctx) })
+	group.Go(func() error { return newBeacon(nc, func() bool { return serving(h.server) }, h.self(), h.log).run(ctx) })
 	return group.Wait()
 }
 
@@ -375,7 +386,7 @@ func (h *Hub) Secret() string { return h.cfg.Secret }
 func (h *Hub) Leave() { h.node.Leave() }
 
 // Fault is why this node is not all it should be, or nil.
-func (h *Hub) Fault() error { return h.node.Fault() }
+func (h *Hub) Fault() error { return errors.Join(h.node.Fault(), h.relayFault()) }
 
 // Name is the server's.
 func (h *Hub) Name() string { return h.node.name }
@@ -383,8 +394,11 @@ func (h *Hub) Name() string { return h.node.name }
 // Members are the nodes of the hub; see Node.Members.
 func (h *Hub) Members(ctx context.Context) (Members, error) { return h.node.Members(ctx) }
 
-// Connect makes an in-process client in the account of the streams.
+// Connect makes an in-process client in the account of the streams. A relay has none.
 func (h *Hub) Connect(opts ...nats.Option) (*nats.Conn, error) {
+	if h.node.self.Spoke {
+		return nil, fmt.Errorf("node %s is a spoke of the hub and keeps no batches: receivers connect to the hub itself", h.node.name)
+	}
 	all := append([]nats.Option{nats.UserInfo(userReceiver, h.cfg.Secret)}, opts...)
 	return connectInProcess(h.server, "logdrive receiver", h.log, all...)
 }

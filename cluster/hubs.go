@@ -33,7 +33,7 @@ func (h *hub) address() string { return h.url.Scheme + "://" + h.url.Host + h.ur
 
 // hubs are the addresses that a leaf knows: those of its config, each host name as all the addresses it stands for, and those it has learnt. One goroutine owns them.
 type hubs struct {
-	named   []*url.URL
+	named   func() []*url.URL
 	direct  func(*url.URL) bool                                      // it is dialled without a proxy
 	resolve func(ctx context.Context, host string) ([]string, error) // addresses of a name
 	all     []*hub
@@ -72,7 +72,7 @@ func (s *hubs) others(h *hub) bool {
 // their server may want to read, are left to the dialler.
 func (s *hubs) lookUp(ctx context.Context) {
 	var now []*hub
-	for _, u := range s.named {
+	for _, u := range s.named() {
 		for _, host := range s.addresses(ctx, u) {
 			at := *u
 			at.Host = host

@@ -17,13 +17,15 @@ func hubsOf(t *testing.T, resolve func(string) ([]string, error), named ...strin
 	t.Helper()
 	s := &hubs{direct: func(u *url.URL) bool { return u.Port() != "3128" }}
 	s.resolve = func(_ context.Context, host string) ([]string, error) { return resolve(host) }
+	var urls []*url.URL
 	for _, n := range named {
 		u, err := hubURL(n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.named = append(s.named, u)
+		urls = append(urls, u)
 	}
+	s.named = func() []*url.URL { return urls }
 	return s
 }
 

@@ -63,10 +63,10 @@ func (l *Leaf) steering(options *server.Options, nc *nats.Conn) *steering {
 		named[i].User = url.UserPassword(userAgent, l.cfg.Secret)
 	}
 	direct := func(u *url.URL) bool { proxy, err := proxyOf(l.cfg, u); return proxy == nil && err == nil }
-	return &steering{
-		cfg: l.cfg, log: l.log, server: l.server, options: options, nc: nc, faults: l.faults, course: &l.course, misses: pulseMiss, bear: bearLeast,
-		hubs: &hubs{named: named, direct: direct, resolve: net.DefaultResolver.LookupHost},
-	}
+	hubs := &hubs{named: func() []*url.URL { return named }, direct: direct, resolve: net.DefaultResolver.LookupHost}
+	s := newSteering(l.cfg, l.log, l.server, options, nc, hubs, l.faults)
+	s.course = &l.course
+	return s
 }
 
 // Ready is closed once Connect works. The hub may still be out of reach: see Link.

@@ -55,12 +55,25 @@ func (n *Node) awaitLeave(ctx context.Context) error {
 		}
 	}
 	n.log.Info("node has left its cluster", "name", n.name)
-	if r, ok := n.cfg.Adapter.(Reporter); ok {
-		if err := r.Report(ctx, Status{State: Left}); err != nil {
-			n.log.Warn("platform does not take that this node has left", "err", err)
+	n.reportLeft(ctx)
+	return errLeft
+}
+
+// reportLeft tells the platform until it takes it: it may be waiting for this before it ends the machine.
+func (n *Node) reportLeft(ctx context.Context) {
+	r, ok := n.cfg.Adapter.(Reporter)
+	for ok {
+		err := r.Report(ctx, Status{State: Left})
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		n.log.Warn("platform does not take that this node has left; telling it again", "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(n.cfg.DiscoverEvery):
 		}
 	}
-	return errLeft
 }
 
 // depart moves what this node holds to the others, waits until they have it, and takes the node out of the cluster.

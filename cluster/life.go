@@ -52,7 +52,7 @@ func (n *Node) fresh() bool {
 	return err == nil && len(meta) == 0
 }
 
-// awaitPeers blocks until enough peers are known to start: as many as there are founders for an empty node, for it counts them; any for one that was a member.
+// awaitPeers blocks until enough peers are known to start: as many as there are founders for an empty node, for it counts them; any for one that was a member, or is a spoke.
 func (n *Node) awaitPeers(ctx context.Context) error {
 	if err := n.discovery.recall(); err != nil {
 		return err
@@ -62,13 +62,13 @@ func (n *Node) awaitPeers(ctx context.Context) error {
 		if _, err := n.discovery.look(ctx, noRoute); err != nil {
 			return err
 		}
-		known := n.discovery.peers().Routes
-		if len(known) >= n.nodes || len(known) > 0 && !n.fresh() {
+		known := n.discovery.peers()
+		if n.enough(known) {
 			return nil
 		}
 		if time.Since(told) > tellEvery {
 			told = time.Now()
-			n.log.Info("waiting for the other founders", "founders", n.nodes, "known", known, "own", n.own())
+			n.log.Info("waiting until the platform names the founders of the cluster, or the hub of a spoke", "founders", n.nodes, "known", known.Routes, "own", n.own(), "spoke", n.self.Spoke)
 		}
 		select {
 		case <-ctx.Done():
@@ -78,12 +78,19 @@ func (n *Node) awaitPeers(ctx context.Context) error {
 	}
 }
 
+func (n *Node) enough(known Peers) bool {
+	if n.self.Spoke {
+		return len(known.Leaves) > 0
+	}
+	return len(known.Routes) >= n.nodes || len(known.Routes) > 0 && !n.fresh()
+}
+
 func noRoute(string) bool { return false }
 
 // attend follows the peers, and what the platform wants to know and says, until ctx ends or the node has left.
 func (n *Node) attend(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	if n.clustered() {
+	if n.discovers() {
 		group.Go(func() error { return n.follow(ctx) })
 	}
 	if r, ok := n.cfg.Adapter.(Reporter); ok {
@@ -96,7 +103,7 @@ func (n *Node) attend(ctx context.Context) error {
 	return group.Wait()
 }
 
-// follow asks for peers again and again, and gives the server new routes when they have changed.
+// follow asks for peers again and again, and gives the server new routes and leaves when they have changed.
 func (n *Node) follow(ctx context.Context) error {
 	tick := time.NewTicker(n.cfg.DiscoverEvery)
 	defer tick.Stop()
@@ -119,6 +126,10 @@ func (n *Node) lookAgain(ctx context.Context) {
 		n.log.Error("peers are not kept for the next start", "err", err)
 	}
 	if !changed {
+		return
+	}
+	n.tellStrangers()
+	if n.linksItself && n.self.Spoke {
 		return
 	}
 	if err := n.Reload(); err != nil {
@@ -200,11 +211,12 @@ func (n *Node) linkedTo(address string) bool {
 // Fault is why the node is not all it should be: peers cannot be discovered, or its cluster does not serve. nil: all is well.
 func (n *Node) Fault() error {
 	var faults []error
-	if n.clustered() {
+	if n.discovers() {
 		if err := n.discovery.failing(); err != nil {
 			faults = append(faults, fmt.Errorf("peers cannot be discovered: %w", err))
 		}
 	}
+	faults = append(faults, n.strangeFault(), n.unlinked())
 	if !n.serving() {
 		faults = append(faults, errors.New("JetStream does not serve here: the cluster has no leader, or this node is behind"))
 	}

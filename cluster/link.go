@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,6 +49,17 @@ func (f *faults) failed() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.missed
+}
+
+// linkOf finds the port at the other end of the connection that the server speaks of.
+var linkOf = regexp.MustCompile(`:(\d+) - lid`)
+
+// ours says that a text is about the address that is dialled, or about none: a relay is told of the links of agents, too.
+func (f *faults) ours(text string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := linkOf.FindStringSubmatch(text)
+	return at == nil || strings.HasSuffix(f.target, ":"+at[1])
 }
 
 // observe takes what the server says: a complaint, or the end of a link. The end comes right after the complaint about it, which tells more.

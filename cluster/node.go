@@ -23,7 +23,9 @@ type NodeConfig struct {
 	Cluster       string  // its name; "": what the adapter says, else "logdrive"
 	ClusterListen string  // host:port for the other nodes; not needed by one node
 	Advertise     string  // host:port at which the other nodes reach this one, if not where it listens; it stands so among what the adapter names
-	GatewayListen string  // host:port for other clusters; needed when the adapter names some
+	GatewayListen string  // host:port for the clusters around this one; "": there are no gateways, even if the adapter names such clusters
+	LeafListen    string  // host:port for spokes, which log in with the secret; "": as the options say
+	LeafAccount   string  // that spokes share with their hub; "": the server's global one
 	Secret        string  // what nodes must know to join; needed by more than one
 	Adapter       Adapter // needed by more than one
 
@@ -48,23 +50,29 @@ const (
 // Node is a NATS server that founds a cluster with its peers, or joins the one that is there, and follows them as they come and go. Run owns it; the other methods may be called from
 // any goroutine, but only once Ready is closed.
 type Node struct {
-	cfg       NodeConfig
-	log       *slog.Logger
-	store     *store
-	nodes     int // founders
-	self      Self
-	name      string
-	streams   bool   // its options ask for JetStream
-	password  string // of the system user: this process alone knows it
-	discovery *discovery
-	server    *server.Server
-	loading   sync.Mutex // options are changed, made and loaded by one goroutine at a time
-	leave     chan struct{}
-	leaving   sync.Once
-	forced    bool // written before leave is closed
-	ready     chan struct{}
-	ended     chan struct{}
-	cancel    context.CancelFunc
+	cfg      NodeConfig
+	log      *slog.Logger
+	store    *store
+	nodes    int // founders
+	self     Self
+	name     string
+	streams  bool                // its options ask for JetStream
+	gateways map[string][]string // that the server was started with: it takes no others while it runs
+	told     []string            // clusters that came since, and that the log has told of
+	started  *server.Options     // what it was started with
+	// linksItself leaves it to the caller to link a spoke to its hub.
+	linksItself bool
+	observe     func(complaint bool, text string) // sees what the server says
+	password    string                            // of the system user: this process alone knows it
+	discovery   *discovery
+	server      *server.Server
+	loading     sync.Mutex // options are changed, made and loaded by one goroutine at a time
+	leave       chan struct{}
+	leaving     sync.Once
+	forced      bool // written before leave is closed
+	ready       chan struct{}
+	ended       chan struct{}
+	cancel      context.CancelFunc
 }
 
 // NewNode checks the config. It starts and opens nothing.
@@ -77,7 +85,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 		return nil, fmt.Errorf("node config: %w", err)
 	}
 	return &Node{
-		cfg: cfg, log: cfg.Logger, password: randomID(24), leave: make(chan struct{}),
+		cfg: cfg, log: cfg.Logger, password: randomID(24), leave: make(chan struct{}), observe: func(bool, string) {},
 		ready: make(chan struct{}), ended: make(chan struct{}),
 	}, nil
 }
@@ -178,6 +186,9 @@ func (n *Node) identify(ctx context.Context) (err error) {
 		}
 	}
 	n.nodes = cmp.Or(n.cfg.Nodes, n.self.Nodes, 1)
+	if n.self.Spoke {
+		n.nodes = 1
+	}
 	if err := n.cfg.checkNodes(n.nodes); err != nil {
 		return err
 	}
@@ -218,10 +229,11 @@ func (n *Node) askSelf(ctx context.Context) (Self, error) {
 func (n *Node) start(ctx context.Context, end context.CancelCauseFunc) error {
 	n.discovery = newDiscovery(n.cfg, n.store, n.own(), n.nodes)
 	for {
-		if n.clustered() {
+		if n.discovers() {
 			if err := n.awaitPeers(ctx); err != nil {
 				return err
 			}
+			n.gateways = n.discovery.peers().Gateways
 		}
 		err := n.startOnce(ctx, end)
 		if !errors.Is(err, errMiscounted) {
@@ -242,11 +254,12 @@ func (n *Node) startOnce(ctx context.Context, end context.CancelCauseFunc) error
 	if err != nil {
 		return err
 	}
+	n.started = opts
 	n.streams = opts.JetStream
 	if n.server, err = server.NewServer(opts); err != nil {
 		return fmt.Errorf("start node: %w", err)
 	}
-	log := newServerLog(n.log, func(err error) { end(fatalError{err}) }, func(bool, string) {})
+	log := newServerLog(n.log, func(err error) { end(fatalError{err}) }, n.observe)
 	if err := startServer(ctx, n.server, log); err != nil {
 		return fmt.Errorf("start node: %w", err)
 	}
@@ -260,9 +273,15 @@ func (n *Node) startOnce(ctx context.Context, end context.CancelCauseFunc) error
 // clustered says that the node is one of several.
 func (n *Node) clustered() bool { return n.nodes > 1 }
 
+// discovers says that the node must know peers.
+func (n *Node) discovers() bool { return n.clustered() || n.self.Spoke }
+
 // own is the address at which other nodes reach this one.
 func (n *Node) own() string {
-	if n.cfg.Advertise != "" {
+	switch {
+	case !n.clustered():
+		return ""
+	case n.cfg.Advertise != "":
 		return n.cfg.Advertise
 	}
 	host, port, err := net.SplitHostPort(n.cfg.ClusterListen)

@@ -78,15 +78,8 @@ func hubOptions(cfg HubConfig, limit int64) (*server.Options, error) {
 	if o.Host, o.Port, err = splitAddress(cfg.Listen); err != nil {
 		return nil, err
 	}
-	if o.LeafNode.Host, o.LeafNode.Port, err = splitAddress(cfg.LeafListen); err != nil {
+	if err := listenForAgents(o, cfg); err != nil {
 		return nil, err
-	}
-	if cfg.Websocket != "" {
-		if o.Websocket.Host, o.Websocket.Port, err = splitAddress(cfg.Websocket); err != nil {
-			return nil, err
-		}
-		o.Websocket.NoTLS = true // whoever serves it to a network that is not trusted ends TLS before it
-		o.Websocket.HandshakeTimeout = dialTimeout
 	}
 	o.JetStream = true
 	o.JetStreamDomain = domain
@@ -95,11 +88,27 @@ func hubOptions(cfg HubConfig, limit int64) (*server.Options, error) {
 	o.JetStreamMaxStore = serverBytes // beyond the server's limit JetStream ends; beyond the account's, publishes are refused
 	o.SyncAlways = true
 	o.Users = users(o.Accounts, cfg.Secret)
+	return o, nil
+}
+
+// listenForAgents opens the listeners of agents.
+func listenForAgents(o *server.Options, cfg HubConfig) (err error) {
+	if o.LeafNode.Host, o.LeafNode.Port, err = splitAddress(cfg.LeafListen); err != nil {
+		return err
+	}
 	o.LeafNode.NoAdvertise = true
 	o.LeafNode.IsolateLeafnodeInterest = true
 	o.LeafNode.Compression.Mode = server.CompressionOff
 	o.LeafNode.WriteDeadline = writeDeadline
-	return o, nil
+	if cfg.Websocket == "" {
+		return nil
+	}
+	if o.Websocket.Host, o.Websocket.Port, err = splitAddress(cfg.Websocket); err != nil {
+		return err
+	}
+	o.Websocket.NoTLS = true // whoever serves it to a network that is not trusted ends TLS before it
+	o.Websocket.HandshakeTimeout = dialTimeout
+	return nil
 }
 
 // users are the two that may log in. The agents' one is bound by permissions too: inside AGENTS, what one leaf publishes would reach
@@ -207,7 +216,7 @@ func splitAddress(address string) (host string, port int, err error) {
 
 // Addresses are where a hub is reached.
 type Addresses struct {
-	Client    string `json:"client"`              // nats://host:port for receivers
+	Client    string `json:"client,omitempty"`    // nats://host:port for receivers; "": it is a relay
 	Leaf      string `json:"leaf"`                // nats-leaf://host:port for agents
 	Websocket string `json:"websocket,omitempty"` // ws://host:port for agents; "": none
 }
@@ -217,9 +226,9 @@ func addresses(cfg HubConfig, s *server.Server) (Addresses, error) {
 	if err != nil {
 		return Addresses{}, fmt.Errorf("read listeners: %w", err)
 	}
-	a := Addresses{
-		Client: "nats://" + withPort(cfg.Listen, v.Port),
-		Leaf:   "nats-leaf://" + withPort(cfg.LeafListen, v.LeafNode.Port),
+	a := Addresses{Leaf: "nats-leaf://" + withPort(cfg.LeafListen, v.LeafNode.Port)}
+	if v.Port > 0 {
+		a.Client = "nats://" + withPort(cfg.Listen, v.Port)
 	}
 	if cfg.Websocket != "" {
 		a.Websocket = "ws://" + withPort(cfg.Websocket, v.Websocket.Port)

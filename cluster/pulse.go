@@ -60,7 +60,7 @@ func (s *steering) stay(ctx context.Context, at *hub) (moveTo *hub, reason strin
 				return moveTo, reason
 			}
 		case <-look.C:
-			if s.server.NumLeafNodes() == 0 {
+			if !s.linked() {
 				return nil, "it ended"
 			}
 			if !p.answered && time.Since(p.began) < pulseEvery {
@@ -79,8 +79,8 @@ func (s *steering) stay(ctx context.Context, at *hub) (moveTo *hub, reason strin
 
 func (p *pulse) ask() {
 	if p.node == "" {
-		if links, err := p.server.Leafz(nil); err == nil && len(links.Leafs) > 0 {
-			p.node = links.Leafs[0].Name
+		if links, err := uplinks(p.server); err == nil && len(links) > 0 {
+			p.node = links[0].Name
 		}
 	}
 	if err := p.nc.PublishRequest(wire.NodesSubject(p.node, p.cfg.Host), p.inbox, nil); err != nil {
@@ -101,11 +101,11 @@ func (p *pulse) dead() bool {
 
 // traffic is how many bytes of messages have come over the link and were given to it.
 func (p *pulse) traffic() (in, out int64) {
-	links, err := p.server.Leafz(nil)
+	links, err := uplinks(p.server)
 	if err != nil {
 		return p.in, p.out
 	}
-	for _, l := range links.Leafs {
+	for _, l := range links {
 		in, out = in+l.InBytes, out+l.OutBytes
 	}
 	return in, out

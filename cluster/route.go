@@ -37,17 +37,16 @@ func (n *Node) options() (*server.Options, error) {
 		addSystemUser(o, n.password)
 	}
 	o.Tags = append(o.Tags, n.tags()...)
-	if !n.clustered() {
-		return o, nil
+	if o.JetStreamDomain == "" {
+		o.JetStreamDomain = n.self.Domain
 	}
-	peers := n.discovery.peers()
-	if err := n.addRoutes(o, peers.Routes); err != nil {
+	if err := n.addLeaves(o); err != nil || !n.clustered() {
+		return o, err
+	}
+	if err := n.addRoutes(o, n.discovery.peers().Routes); err != nil {
 		return nil, err
 	}
-	if err := n.addGateways(o, peers.Gateways); err != nil {
-		return nil, err
-	}
-	return o, nil
+	return o, n.addGateways(o, n.gateways)
 }
 
 // zoneTag begins the tag that names a node's zone.
@@ -114,7 +113,7 @@ func (n *Node) addRoutes(o *server.Options, routes []string) error {
 const routePing = 2 * time.Second
 
 func (n *Node) addGateways(o *server.Options, clusters map[string][]string) error {
-	if len(clusters) == 0 {
+	if len(clusters) == 0 || n.cfg.GatewayListen == "" {
 		return nil
 	}
 	host, port, err := splitAddress(n.cfg.GatewayListen)

@@ -29,6 +29,7 @@ type steering struct {
 	options *server.Options // with what the server itself has added at its start: less would be a change of its users
 	nc      *nats.Conn
 	hubs    *hubs
+	account string // of the server that is linked; "": its only one
 	faults  *faults
 	course  *atomic.Pointer[course]
 	dials   int
@@ -36,6 +37,13 @@ type steering struct {
 	moveAt  time.Time     // when
 	misses  int           // questions that may stay without an answer
 	bear    time.Duration // how long a node may be cut off from the others before the agent goes elsewhere
+}
+
+func newSteering(cfg LeafConfig, log *slog.Logger, s *server.Server, options *server.Options, nc *nats.Conn, hubs *hubs, faults *faults) *steering {
+	return &steering{
+		cfg: cfg, log: log, server: s, options: options, nc: nc, hubs: hubs, faults: faults,
+		course: new(atomic.Pointer[course]), misses: pulseMiss, bear: bearLeast,
+	}
 }
 
 // course is where the leaf is or goes, for those who ask.
@@ -68,7 +76,7 @@ func (s *steering) run(ctx context.Context) error {
 		s.log.Info("leaving this link to the hub", "hub", target.address(), "reason", reason)
 		if moveTo == nil {
 			target.failed = time.Now()
-			if s.server.NumLeafNodes() > 0 {
+			if s.linked() {
 				s.faults.observe(true, "the link to the hub was given up: "+reason)
 			}
 			s.pause(ctx)
@@ -90,7 +98,8 @@ func (s *steering) dial(ctx context.Context, h *hub) (linked bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if s.server.NumLeafNodes() > 0 { // its end is no failure of this attempt
+	remote.LocalAccount = s.account
+	if s.linked() { // its end is no failure of this attempt
 		s.faults.expect("")
 		if err := s.reload(); err != nil {
 			return false, fmt.Errorf("end a link to the hub: %w", err)
@@ -118,12 +127,18 @@ func (s *steering) dial(ctx context.Context, h *hub) (linked bool, err error) {
 		case <-look.C:
 		}
 		switch {
-		case s.server.NumLeafNodes() > 0:
+		case s.linked():
 			return true, nil
 		case s.faults.failed():
 			return false, nil
 		}
 	}
+}
+
+// linked says that the hub is reached now. What is linked to this server, if it is a relay, does not count.
+func (s *steering) linked() bool {
+	up, err := uplinks(s.server)
+	return err == nil && len(up) > 0
 }
 
 // reload gives the server the addresses it is to dial. Links to others it ends.

@@ -41,9 +41,9 @@ func (a *Adapter) Self(context.Context) (cluster.Self, error) {
 	switch {
 	case a.isSpoke():
 		self.Cluster += "-" + a.env.machine
-		self.Nodes = 1
+		self.Nodes, self.Spoke, self.Domain = 1, true, "leaf-"+a.env.region+"-"+a.env.machine
 	case a.cfg.Shape == HubAndSpoke:
-		self.Cluster = a.cfg.Cluster
+		self.Cluster, self.Domain = a.cfg.Cluster, "hub"
 	}
 	return self, nil
 }

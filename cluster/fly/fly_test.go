@@ -103,13 +103,13 @@ func TestShapes(t *testing.T) {
 		{
 			"the hub", fleet[1],
 			fly.Config{Shape: fly.HubAndSpoke},
-			cluster.Self{Name: "fly-1b", Host: "1b.vm.logs.internal", Cluster: "logs", Nodes: 3, Region: "iad"},
+			cluster.Self{Name: "fly-1b", Host: "1b.vm.logs.internal", Cluster: "logs", Nodes: 3, Region: "iad", Domain: "hub"},
 			cluster.Peers{Routes: names(4244, "1a", "1b")},
 		},
 		{
 			"a spoke", fleet[3],
 			fly.Config{Shape: fly.HubAndSpoke},
-			cluster.Self{Name: "fly-3a", Host: "3a.vm.logs.internal", Cluster: "logs-syd-3a", Nodes: 1, Region: "syd"},
+			cluster.Self{Name: "fly-3a", Host: "3a.vm.logs.internal", Cluster: "logs-syd-3a", Nodes: 1, Region: "syd", Spoke: true, Domain: "leaf-syd-3a"},
 			cluster.Peers{Leaves: names(7422, "1a", "1b")},
 		},
 		{
@@ -121,7 +121,7 @@ func TestShapes(t *testing.T) {
 		{
 			"other ports of a spoke", fleet[2],
 			fly.Config{Shape: fly.HubAndSpoke, LeafPort: 3},
-			cluster.Self{Name: "fly-2a", Host: "2a.vm.logs.internal", Cluster: "logs-fra-2a", Nodes: 1, Region: "fra"},
+			cluster.Self{Name: "fly-2a", Host: "2a.vm.logs.internal", Cluster: "logs-fra-2a", Nodes: 1, Region: "fra", Spoke: true, Domain: "leaf-fra-2a"},
 			cluster.Peers{Leaves: names(3, "1a", "1b")},
 		},
 	} {
