@@ -234,7 +234,9 @@ func (p *nodePlay) leaders(ctx context.Context) ([]*fleet.Node, error) {
 
 func isWhole(c *jetstream.ClusterInfo) bool {
 	return c != nil && c.Leader != "" && len(c.Replicas) == nodesHere-1 &&
-		!slices.ContainsFunc(c.Replicas, func(r *jetstream.PeerInfo) bool { return r.Offline || r.Active > time.Second || !r.Current && (r.Active == 0 || r.Lag > onTheWay) })
+		!slices.ContainsFunc(c.Replicas, func(r *jetstream.PeerInfo) bool {
+			return r.Offline || r.Active > time.Second || !r.Current && (r.Active == 0 || r.Lag > onTheWay)
+		})
 }
 
 // even says that no node leads two more than another.

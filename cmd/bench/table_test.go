@@ -15,6 +15,7 @@ func TestTableIsMarkdownOfEvenWidth(t *testing.T) {
 	tab.steady("steady", steadied{took: 10 * time.Second, cost: costs})
 	tab.idle("idle", idled{span: time.Second, spell: time.Second, cost: costs, busy: costs})
 	tab.moved(moved{name: "SIGTERM", moves: 2, pauses: latencies{time.Second, 2 * time.Second}})
+	tab.lost(loss{name: "kill -9", stored: latencies{time.Second}, archived: latencies{2 * time.Second}})
 	var b bytes.Buffer
 	if err := tab.print(&b); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 	"github.com/logdrive/logdrive/cmd/bench/fleet"
 )
 
-// TestMain plays logdrive: each role writes its ports file and waits to be stopped.
+// TestMain plays logdrive: each role writes its arguments and its ports file and waits to be stopped.
 func TestMain(m *testing.M) {
 	if os.Getenv("FLEET_TEST") == "" {
 		os.Exit(m.Run())
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	text := fmt.Sprintf(`{"client":"nats://127.0.0.1:1","leaf":"nats-leaf://127.0.0.1:2","pid":%d}`, os.Getpid())
-	if err := os.WriteFile(ports, []byte(text), 0o644); err != nil {
+	if err := errors.Join(os.WriteFile(ports+".args", []byte(strings.Join(os.Args, " ")), 0o644), os.WriteFile(ports, []byte(text), 0o644)); err != nil {
 		os.Exit(1)
 	}
 	time.Sleep(time.Minute)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -21,6 +22,7 @@ import (
 // Hub is the nodes of a hub, each a process. One alone is no cluster.
 type Hub struct {
 	cfg   Config
+	taken []string // addresses given to nodes
 	Nodes []*Node
 }
 
@@ -60,12 +62,9 @@ func (h *Hub) init() error {
 }
 
 func (h *Hub) add(name string) error {
-	client, err := freeAddress()
-	if err != nil {
-		return err
-	}
-	leaf, err := freeAddress()
-	if err != nil {
+	client, errClient := h.freeAddress()
+	leaf, errLeaf := h.freeAddress()
+	if err := errors.Join(errClient, errLeaf); err != nil {
 		return err
 	}
 	flags := []string{"--name", name, "--store", h.cfg.path(name), "--secret", h.Secret(), "--listen", client, "--leaf-listen", leaf}
@@ -77,7 +76,7 @@ func (h *Hub) add(name string) error {
 func (h *Hub) acquaint() error {
 	var peers []string
 	for _, n := range h.Nodes {
-		own, err := freeAddress()
+		own, err := h.freeAddress()
 		if err != nil {
 			return err
 		}
@@ -199,13 +198,16 @@ func killAll(all []*proc.Process) error {
 }
 
 // freeAddress is a port of loopback that nobody listens at, below those that the system gives away by itself: nobody takes it while the node is dead.
-func freeAddress() (string, error) {
-	var err error
+func (h *Hub) freeAddress() (string, error) {
 	for range 1000 {
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000))); err == nil {
-			return l.Addr().String(), l.Close()
+		address := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000))
+		if slices.Contains(h.taken, address) {
+			continue
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			h.taken = append(h.taken, address)
+			return address, l.Close()
 		}
 	}
-	return "", fmt.Errorf("find a free port: %w", err)
+	return "", errors.New("no port is free")
 }
