@@ -236,6 +236,7 @@ func (h *Hub) serve(ctx context.Context) error {
 		return err
 	}
 	if h.node.self.Spoke {
+		h.addrs.Client = "" // nobody listens there
 		return h.relay(ctx)
 	}
 	nc, err := h.Connect(nats.Name("logdrive hub"))

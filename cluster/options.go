@@ -226,9 +226,9 @@ func addresses(cfg HubConfig, s *server.Server) (Addresses, error) {
 	if err != nil {
 		return Addresses{}, fmt.Errorf("read listeners: %w", err)
 	}
-	a := Addresses{Leaf: "nats-leaf://" + withPort(cfg.LeafListen, v.LeafNode.Port)}
-	if v.Port > 0 {
-		a.Client = "nats://" + withPort(cfg.Listen, v.Port)
+	a := Addresses{
+		Client: "nats://" + withPort(cfg.Listen, v.Port),
+		Leaf:   "nats-leaf://" + withPort(cfg.LeafListen, v.LeafNode.Port),
 	}
 	if cfg.Websocket != "" {
 		a.Websocket = "ws://" + withPort(cfg.Websocket, v.Websocket.Port)
