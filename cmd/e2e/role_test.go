@@ -16,15 +16,16 @@ import (
 
 // role is a command of the binary, started again and again with the same flags.
 type role struct {
-	t     testing.TB
-	name  string
-	args  []string
-	user  []string // command that runs it as another user; empty: as this one
-	log   string   // file: standard output and error of all its processes
-	ports string   // file
-	proc  *proc.Process
-	said  int // bytes in the log when it was started last
-	kills int
+	t       testing.TB
+	name    string
+	args    []string
+	user    []string // command that runs it as another user, or in another environment; empty: as this one
+	program string   // "": the binary that all tests share
+	log     string   // file: standard output and error of all its processes
+	ports   string   // file
+	proc    *proc.Process
+	said    int // bytes in the log when it was started last
+	kills   int
 }
 
 // newRole makes a role that does not run yet. Its log is shown if the test fails, and its process ends with the test.
@@ -56,7 +57,10 @@ func (r *role) start() *role {
 	}
 	var err error
 	r.said = len(r.words())
-	command := append(append(slices.Clone(r.user), binary(r.t)), r.args...)
+	if r.program == "" {
+		r.program = binary(r.t)
+	}
+	command := append(append(slices.Clone(r.user), r.program), r.args...)
 	r.proc, err = proc.Start(r.name, r.log, command[0], command[1:]...)
 	must(r.t, err)
 	return r
