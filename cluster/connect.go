@@ -23,14 +23,17 @@ func Connect(hub, secret string, opts ...nats.Option) (*nats.Conn, error) {
 	if err := checkClientURL(hub); err != nil {
 		return nil, err
 	}
-	all := append(connectionOptions("logdrive receiver"), nats.UserInfo(userReceiver, secret), nats.Timeout(dialTimeout),
-		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(maxPings))
+	all := append(connectionOptions(nameReceiver), nats.UserInfo(userReceiver, secret), nats.Timeout(dialTimeout),
+		nats.PingInterval(clientPing), nats.MaxPingsOutstanding(maxPings))
 	nc, err := nats.Connect(hub, append(all, opts...)...)
 	if err != nil {
 		return nil, explainConnect(hub, err)
 	}
 	return nc, nil
 }
+
+// clientPing is how often a receiver asks whether its node is there. One that is gone without a word, or frozen, is left for another within 6 s; streams have other leaders by then.
+const clientPing = 2 * time.Second
 
 func checkClientURL(hubs string) error {
 	var faults []error

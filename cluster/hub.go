@@ -264,6 +264,7 @@ func (h *Hub) serve(ctx context.Context) error {
 	group.Go(func() error { return follower.run(ctx) })
 	group.Go(func() error { return driver.run(ctx) })
 	if h.node.clustered() {
+		group.Go(func() error { return (&lookout{node: h.node, log: h.log}).run(ctx) })
 		group.Go(func() error { return (&spreader{hub: h, js: f.js, log: h.log}).run(ctx) })
 	}
 	group.Go(func() error { return (&admin{node: h.node, log: h.log}).run(ctx, nc) })
@@ -401,5 +402,5 @@ func (h *Hub) Connect(opts ...nats.Option) (*nats.Conn, error) {
 		return nil, fmt.Errorf("node %s is a spoke of the hub and keeps no batches: receivers connect to the hub itself", h.node.name)
 	}
 	all := append([]nats.Option{nats.UserInfo(userReceiver, h.cfg.Secret)}, opts...)
-	return connectInProcess(h.server, "logdrive receiver", h.log, all...)
+	return connectInProcess(h.server, nameReceiver, h.log, all...)
 }

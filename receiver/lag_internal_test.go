@@ -73,14 +73,13 @@ func chainOf(t *testing.T, subject string, batches int) (jetstream.Stream, jetst
 		}
 		expected = ack.Sequence
 	}
-	names := js.StreamNames(t.Context(), jetstream.WithStreamListSubject(subject))
-	for name := range names.Name() {
-		stream, err := js.Stream(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return stream, js
+	name, err := js.StreamNameBySubject(t.Context(), subject)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("no stream has %s: %v", subject, names.Err())
-	return nil, nil
+	stream, err := js.Stream(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream, js
 }

@@ -7,12 +7,17 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
 	chainFetch  = 512              // headers asked for at once
 	chainLinger = 30 * time.Second // how long the server keeps a consumer whose reader died
+
+	// A consumer on another node of the hub may be told of before the way to it is known here.
+	chainTries = 20
+	chainPause = 10 * time.Millisecond
 )
 
 // Expectation is the sequence of the predecessor that a stored batch names.
@@ -61,6 +66,7 @@ func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Tab
 		_ = stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name)
 	}()
 	var got uint64 // messages, all the consumer has sent
+	unheard := 0
 	for pending := int(consumer.CachedInfo().NumPending); pending > 0 && t.Sequence < until; {
 		batch, err := consumer.Fetch(min(pending, chainFetch), jetstream.FetchMaxWait(5*time.Second))
 		if err != nil {
@@ -68,6 +74,11 @@ func Follow(ctx context.Context, stream jetstream.Stream, subject string, t *Tab
 		}
 		n, all, last, err := t.foldAll(batch, got, until)
 		linked = linked && all
+		if errors.Is(err, nats.ErrNoResponders) && n == 0 && unheard < chainTries {
+			unheard++
+			time.Sleep(chainPause)
+			continue
+		}
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return linked, fmt.Errorf("read headers of %s: %w", subject, err)
 		}
