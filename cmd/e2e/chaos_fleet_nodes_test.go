@@ -31,5 +31,5 @@ func (d *disturbance) disturbNode() {
 // The same with a hub of three nodes, of which one or the other is killed, ended, frozen or cut off all the time.
 func TestChaosFleetOfNodes(t *testing.T) {
 	slow(t)
-	disturbFleet(t, newCrewOf(t, hubSize), length(50), hubNodeFault)
+	disturbFleet(t, newCrewOf(t, hubSize), length(40), hubNodeFault)
 }

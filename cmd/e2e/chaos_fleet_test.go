@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -255,9 +254,7 @@ func (d *disturbance) drain(id string, yes bool) {
 	defer v.nc.Close()
 	js, err := jetstream.New(v.nc)
 	must(d.t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	until(d.t, fmt.Sprintf("%s is drained: %t", id, yes), func() bool { err := receiver.Drain(ctx, js, id, yes); return err == nil })
+	until(d.t, fmt.Sprintf("%s is drained: %t", id, yes), func() bool { err := receiver.Drain(v.ctx, js, id, yes); return err == nil })
 	d.watch.note(id, d.watch.isWell(id))
 	d.drained = ""
 	if yes {

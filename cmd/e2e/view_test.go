@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -31,7 +32,7 @@ func (s *site) view() *view {
 	s.t.Helper()
 	secret, err := os.ReadFile(s.secret)
 	must(s.t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*patience)
+	ctx, cancel := context.WithCancel(context.Background()) // without a deadline each request has the client's
 	v := &view{t: s.t, ctx: ctx}
 	s.t.Cleanup(cancel)
 	until(s.t, "the hub lets us look", func() bool {
@@ -41,24 +42,51 @@ func (s *site) view() *view {
 	s.t.Cleanup(v.nc.Close)
 	v.js, err = jetstream.New(v.nc)
 	must(s.t, err)
-	v.bucket, err = v.js.KeyValue(ctx, wire.Bucket)
-	must(s.t, err)
+	v.retry(func() (err error) {
+		v.bucket, err = v.js.KeyValue(ctx, wire.Bucket)
+		return err
+	})
 	if !v.get(wire.LayoutKey, &v.layout) {
 		s.t.Fatal("the hub has no layout")
 	}
 	return v
 }
 
+// retry asks again while nobody answers: a leader may be about to be elected.
+func (v *view) retry(ask func() error) {
+	v.t.Helper()
+	var err error
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		var api *jetstream.APIError
+		err = ask()
+		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrNoResponders) && (!errors.As(err, &api) || api.Code != 503) {
+			break
+		}
+	}
+	must(v.t, err)
+}
+
+// entry is what stands under a key of the bucket; nil: nothing.
+func (v *view) entry(key string) (entry jetstream.KeyValueEntry) {
+	v.t.Helper()
+	v.retry(func() (err error) {
+		entry, err = v.bucket.Get(v.ctx, key)
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			entry, err = nil, nil
+		}
+		return err
+	})
+	return entry
+}
+
 // get reads a key of the bucket, and reports whether it is there.
 func (v *view) get(key string, into any) bool {
 	v.t.Helper()
-	entry, err := v.bucket.Get(v.ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return false
+	entry := v.entry(key)
+	if entry != nil {
+		must(v.t, json.Unmarshal(entry.Value(), into))
 	}
-	must(v.t, err)
-	must(v.t, json.Unmarshal(entry.Value(), into))
-	return true
+	return entry != nil
 }
 
 func (v *view) record(partition int) handover.Record {
@@ -70,22 +98,23 @@ func (v *view) record(partition int) handover.Record {
 
 func (v *view) table(stream, host string) wire.Table {
 	v.t.Helper()
-	entry, err := v.bucket.Get(v.ctx, wire.TableKey(stream, host))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
+	entry := v.entry(wire.TableKey(stream, host))
+	if entry == nil {
 		return wire.Table{}
 	}
-	must(v.t, err)
 	table, err := wire.DecodeTable(entry.Value())
 	must(v.t, err)
 	return table
 }
 
-func (v *view) stream(partition int) (jetstream.Stream, *jetstream.StreamInfo) {
+func (v *view) stream(partition int) (stream jetstream.Stream, info *jetstream.StreamInfo) {
 	v.t.Helper()
-	stream, err := v.js.Stream(v.ctx, v.layout.Stream(partition))
-	must(v.t, err)
-	info, err := stream.Info(v.ctx, jetstream.WithSubjectFilter(">"))
-	must(v.t, err)
+	v.retry(func() (err error) {
+		if stream, err = v.js.Stream(v.ctx, v.layout.Stream(partition)); err == nil {
+			info, err = stream.Info(v.ctx, jetstream.WithSubjectFilter(">"))
+		}
+		return err
+	})
 	return stream, info
 }
 
