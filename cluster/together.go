@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,6 +39,9 @@ func (h *Hub) foundTogether(ctx context.Context, js jetstream.JetStream) (*found
 			lost = time.Now()
 		case time.Since(lost) > lostAfter:
 			return nil, err
+		}
+		if strings.Contains(err.Error(), "server tag not unique") {
+			err = fmt.Errorf("%w: the nodes are in fewer than three zones: start one in another zone, or let them share one (--any-zone)", err)
 		}
 		if err.Error() != complaint {
 			complaint = err.Error()
