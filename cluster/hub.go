@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,12 +21,6 @@ import (
 
 // stopTimeout bounds the end of a server that no longer answers. Everything acknowledged is on disk by then.
 const stopTimeout = 30 * time.Second
-
-// healthEvery is how often the streams are asked whether they can still be written, healthTries how often in a row they must deny it.
-const (
-	healthEvery = time.Second
-	healthTries = 3
-)
 
 // leaderTimeout is how long an answer of JetStream in a cluster is waited for before it is asked again.
 const leaderTimeout = 2 * time.Second
@@ -123,11 +116,6 @@ func (h *Hub) replicas() int {
 	return 1
 }
 
-// storeBytes is what the account may keep on disk for layouts. A cluster counts every copy.
-func (h *Hub) storeBytes(layouts ...wire.Layout) int64 {
-	return storeBytes(layouts...) * int64(h.replicas())
-}
-
 // checkDisk warns when the streams may outgrow the disk: agents wait when a stream is full, but a full disk stops the whole hub.
 func (h *Hub) checkDisk(layouts ...wire.Layout) {
 	free, err := freeBytes(h.cfg.StoreDir)
@@ -151,81 +139,6 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer h.store.close()
 	h.node.store = h.store
 	return h.node.run(ctx, h.prepare, h.serve)
-}
-
-// options are those of the server as it shall be now.
-func (h *Hub) options() (*server.Options, error) {
-	if h.node.self.Spoke {
-		return relayOptions(h.cfg, h.node.password)
-	}
-	o, err := hubOptions(h.cfg, h.limit)
-	if err != nil {
-		return nil, err
-	}
-	if h.node.self.Zone != "" && !h.cfg.AnyZone {
-		o.JetStreamUniqueTag = zoneTag
-	}
-	if h.led == nil {
-		return o, nil
-	}
-	at := slices.IndexFunc(o.Accounts, func(a *server.Account) bool { return a.Name == accountLogs })
-	return o, mapSubjects(o.Accounts[at], *h.led)
-}
-
-// mapSubjects leads batches into the partitions.
-func mapSubjects(account *server.Account, l wire.Layout) error {
-	if err := account.AddMapping(wire.LogSubjects, wire.Mapping(l.Number, l.Partitions)); err != nil {
-		return fmt.Errorf("map %s: %w", wire.LogSubjects, err)
-	}
-	return nil
-}
-
-// lead leads batches into the partitions of a layout.
-func (h *Hub) lead(l wire.Layout) error {
-	h.node.loading.Lock()
-	defer h.node.loading.Unlock()
-	account, err := h.account()
-	if err == nil {
-		err = mapSubjects(account, l)
-	}
-	if err == nil {
-		h.led = &l
-	}
-	return err
-}
-
-// leadNowhere leaves batches without an answer.
-func (h *Hub) leadNowhere() error {
-	h.node.loading.Lock()
-	defer h.node.loading.Unlock()
-	account, err := h.account()
-	if err != nil {
-		return err
-	}
-	account.RemoveMapping(wire.LogSubjects)
-	h.led = nil
-	return nil
-}
-
-// allow lets the account of the streams use what the layouts need.
-func (h *Hub) allow(layouts ...wire.Layout) error {
-	h.node.loading.Lock()
-	defer h.node.loading.Unlock()
-	limit := h.storeBytes(layouts...)
-	if limit == h.limit {
-		return nil
-	}
-	account, err := h.account()
-	if err != nil {
-		return err
-	}
-	limits := account.JetStreamUsage().Limits
-	limits.MaxStore = limit
-	if err := account.UpdateJetStreamLimits(map[string]server.JetStreamAccountLimits{"": limits}); err != nil {
-		return fmt.Errorf("allow %d bytes of streams: %w", limit, err)
-	}
-	h.limit = limit
-	return nil
 }
 
 // serve founds or checks the layout, answers hello, and blocks until ctx ends.
@@ -318,40 +231,6 @@ func (h *Hub) openFoundation(ctx context.Context, f *foundation) error {
 		return err
 	}
 	return h.lead(f.layout)
-}
-
-// watch ends the hub when a stream cannot be written any more: after one failed write the server answers nobody until it is started anew.
-// One bad answer is no proof: a stream that is being made looks like one that could not be recovered. In a cluster a stream may be behind for long, and the others serve meanwhile.
-func (h *Hub) watch(ctx context.Context) error {
-	tick := time.NewTicker(healthEvery)
-	defer tick.Stop()
-	for ill := 0; ; {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		err := h.health()
-		if err == nil || h.node.clustered() && !strings.Contains(err.Error(), "write error") {
-			ill = 0
-			continue
-		}
-		if ill++; ill >= healthTries {
-			return fmt.Errorf("hub store %s is broken: %w: mend the disk or make room on it, then start the hub again; agents wait meanwhile", h.cfg.StoreDir, err)
-		}
-	}
-}
-
-// health asks the server about its JetStream and the layout's streams. Others in the account, such as a bucket whose making was cut
-// short by a kill, are no reason to end.
-func (h *Hub) health() error {
-	ours := streamNames(*h.layout.Load())
-	for _, fault := range h.server.Healthz(&server.HealthzOptions{Account: accountLogs, Details: true}).Errors {
-		if fault.Stream == "" || slices.Contains(ours, fault.Stream) {
-			return errors.New(fault.Error)
-		}
-	}
-	return nil
 }
 
 // Ready is closed once streams, bucket, mapping and hello service stand.
