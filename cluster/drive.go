@@ -27,6 +27,7 @@ type driver struct {
 	keys layoutKeys
 	log  *slog.Logger
 	told time.Time
+	end  *still // of the sealed streams; nil before they are
 }
 
 func (d *driver) run(ctx context.Context) error { return d.keys.attend(ctx, d.log, d.look) }
@@ -63,6 +64,9 @@ func (d *driver) drive(ctx context.Context, s standing) error {
 		return err
 	}
 	stopAt("sealed")
+	if end, err := d.ended(ctx, s.now); !end || err != nil {
+		return err
+	}
 	// A batch may have slipped in before the seal. None can any more.
 	if all, err := d.archived(ctx, s); !all || err != nil {
 		return err
@@ -104,6 +108,19 @@ func (d *driver) seal(ctx context.Context, l wire.Layout) error {
 	return nil
 }
 
+// ended reports whether nothing can be stored in the sealed streams any more.
+func (d *driver) ended(ctx context.Context, l wire.Layout) (bool, error) {
+	if d.end == nil {
+		d.end = &still{js: d.js}
+	}
+	end, moving, err := d.end.look(ctx, l)
+	if !end && err == nil && time.Since(d.told) > tellEvery {
+		d.told = time.Now()
+		d.log.Info("change of the layout waits for the nodes to agree on the end of the sealed streams", "stream", moving)
+	}
+	return end, err
+}
+
 // replace puts the next layout in the place of the one that is sealed and archived.
 func (d *driver) replace(ctx context.Context, s standing) error {
 	replicas, err := d.startTables(ctx, s)
@@ -122,6 +139,7 @@ func (d *driver) replace(ctx context.Context, s standing) error {
 	if err := d.keys.install(ctx, &s); err != nil {
 		return err
 	}
+	d.end = nil
 	stopAt("installed")
 	d.log.Info("layout of the hub has been changed", "layout", s.now.Number, "partitions", s.now.Partitions, "stream_bytes", s.now.StreamBytes)
 	return d.clear(ctx, s)

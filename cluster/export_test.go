@@ -1,7 +1,23 @@
 package cluster
 
+import (
+	"context"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/logdrive/logdrive/cluster/wire"
+)
+
 // SetStop is told every step of every change of a layout in this process.
 func SetStop(f func(step string)) { stop = f }
 
 // ConnectInProcess is how hub, leaf and node connect to their own servers.
 var ConnectInProcess = connectInProcess
+
+// Still makes what proves that the sealed streams of a layout are at their end.
+func Still(js jetstream.JetStream) func(context.Context, wire.Layout) (bool, string, error) {
+	return (&still{js: js}).look
+}
+
+// Followed says whether the leader of a stream is to be believed.
+var Followed = followed
