@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,7 +30,7 @@ func (d *divider) partitions(args ...string) (said string, status int) {
 }
 
 func (d *divider) args(args ...string) []string {
-	return append([]string{"hub", "partitions", "--hub", d.clientURL, "--secret", d.secret}, args...)
+	return slices.Concat([]string{"hub", "partitions"}, d.directHubs(), []string{"--secret", d.secret}, args)
 }
 
 // status tells how the hub stands; not when it is down.
@@ -54,12 +55,9 @@ func (d *divider) divide(r *rand.Rand, partitions, kills int) {
 		s, err := d.status()
 		return err == nil && (s.Next != nil || s.Now.Partitions == partitions)
 	})
-	victims := []*role{d.hub, d.hub, d.members[0].role, d.members[1].role, d.agent}
 	for range kills {
 		wait(r, 500*time.Millisecond)
-		victim := victims[r.IntN(len(victims))]
-		victim.restart()
-		d.kills++
+		d.killOne(r)
 	}
 	select {
 	case err := <-ended:
@@ -73,6 +71,19 @@ func (d *divider) divide(r *rand.Rand, partitions, kills int) {
 		d.t.Fatalf("the change into %d partitions does not end: %+v, %v; the command said\n%s", partitions, s, err, said.String())
 	}
 	d.t.Logf("%d partitions after %v, %d kills so far", partitions, time.Since(start).Round(time.Millisecond), d.kills)
+}
+
+// killOne kills a receiver, the agent or, most likely, a node of the hub. Of several nodes only one is away at a time.
+func (d *divider) killOne(r *rand.Rand) {
+	d.t.Helper()
+	node := d.nodes[r.IntN(len(d.nodes))]
+	victims := []*role{node.role, node.role, d.members[0].role, d.members[1].role, d.agent}
+	victim := victims[r.IntN(len(victims))]
+	victim.restart()
+	if victim == node.role && len(d.nodes) > 1 {
+		victim.ready()
+	}
+	d.kills++
 }
 
 // finishDivided brings everything to rest in the layout that is there now, ends all cleanly and checks the bytes.
@@ -103,9 +114,9 @@ func (d *divider) finishDivided() {
 }
 
 // newDivider starts two receivers, agents in this process, and one that is a process.
-func newDivider(t testing.TB, r *rand.Rand) (d *divider, stop func()) {
+func newDivider(t testing.TB, r *rand.Rand, nodes int) (d *divider, stop func()) {
 	t.Helper()
-	d = &divider{crew: newCrew(t)}
+	d = &divider{crew: newCrewOf(t, nodes)}
 	for range 2 {
 		d.join(1).start()
 	}
@@ -126,8 +137,19 @@ func newDivider(t testing.TB, r *rand.Rand) (d *divider, stop func()) {
 // once and in order.
 func TestChaosLayout(t *testing.T) {
 	slow(t)
+	changeLayouts(t, 1)
+}
+
+// The same on a hub of three nodes: what one of them has acknowledged the others may learn later, and none of it may stay behind.
+func TestChaosLayoutOfNodes(t *testing.T) {
+	slow(t)
+	changeLayouts(t, hubSize)
+}
+
+func changeLayouts(t *testing.T, nodes int) {
+	t.Helper()
 	r := random(t)
-	d, stop := newDivider(t, r)
+	d, stop := newDivider(t, r, nodes)
 	wait(r, time.Second)
 	for _, partitions := range []int{16, 3} {
 		for n := range length(1) {
