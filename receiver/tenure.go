@@ -56,6 +56,9 @@ func (s *session) own(ctx context.Context, number int, h *health) error {
 	if err := t.open(); err != nil {
 		return err
 	}
+	if t.partition.Committed() >= t.stream.CachedInfo().State.LastSeq {
+		h.working() // nothing waits, and no append or commit would say that a fault is over
+	}
 	t.retireConsumers(ctx)
 	defer t.metrics.owns(number, false)
 	t.metrics.owns(number, true)
