@@ -29,6 +29,8 @@ type fleet struct {
 	t       *testing.T
 	hub     *clustertest.Hub
 	config  cluster.HubConfig // to start it again, at the same address
+	at      string            // client listener of the hub, or of one of its nodes
+	secret  string
 	nc      *nats.Conn        // to the hub, past all proxies
 	js      jetstream.JetStream
 	bucket  jetstream.KeyValue
@@ -47,9 +49,18 @@ func newFleet(t *testing.T, lease time.Duration, partitions int, change func(*cl
 	if change != nil {
 		change(&cfg)
 	}
-	f := &fleet{t: t, hub: clustertest.Start(t, cfg), config: cfg, parts: partitions, lease: lease, truth: map[string][]byte{}}
-	f.config.StoreDir, f.config.Logger = f.hub.Dir, clustertest.Logger(t)
-	f.config.Listen = strings.TrimPrefix(f.hub.Addresses().Client, "nats://")
+	hub := clustertest.Start(t, cfg)
+	f := fleetAt(t, lease, partitions, hub.Addresses().Client, hub.Secret())
+	f.hub, f.config = hub, cfg
+	f.config.StoreDir, f.config.Logger = hub.Dir, clustertest.Logger(t)
+	f.config.Listen = strings.TrimPrefix(f.at, "nats://")
+	return f
+}
+
+// fleetAt is a fleet of a hub that runs already.
+func fleetAt(t *testing.T, lease time.Duration, partitions int, at, secret string) *fleet {
+	t.Helper()
+	f := &fleet{t: t, at: at, secret: secret, parts: partitions, lease: lease, truth: map[string][]byte{}}
 	f.nc = f.connect()
 	var err error
 	if f.js, err = jetstream.New(f.nc); err != nil {
@@ -65,7 +76,7 @@ func newFleet(t *testing.T, lease time.Duration, partitions int, change func(*cl
 // connect makes a client that finds the hub again after its restart.
 func (f *fleet) connect() *nats.Conn {
 	f.t.Helper()
-	nc, err := cluster.Connect(f.hub.Addresses().Client, f.hub.Secret())
+	nc, err := cluster.Connect(f.at, f.secret)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -94,7 +105,7 @@ func (f *fleet) add(name string, change func(*receiver.Config)) *node {
 	f.t.Helper()
 	n := &node{
 		fleet: f, stops: newStops(), name: name, dir: filepath.Join(f.t.TempDir(), name),
-		proxy: clustertest.StartProxy(f.t, f.hub.Addresses().Client), change: change,
+		proxy: clustertest.StartProxy(f.t, f.at), change: change,
 	}
 	f.nodes = append(f.nodes, n)
 	return n
@@ -119,7 +130,7 @@ func (n *node) start() {
 	}
 	n.id = n.archive.ID()
 	receiver.SetFault(n.id, n.revive())
-	n.nc, err = cluster.Connect(n.proxy.Client(), n.hub.Secret(), nats.RetryOnFailedConnect(true), nats.SetCustomDialer(n), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(time.Millisecond, time.Millisecond))
+	n.nc, err = cluster.Connect(n.proxy.Client(), n.secret, nats.RetryOnFailedConnect(true), nats.SetCustomDialer(n), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(time.Millisecond, time.Millisecond))
 	if err != nil {
 		n.t.Fatal(err)
 	}

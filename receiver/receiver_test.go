@@ -97,8 +97,12 @@ func join(t *testing.T, hub *clustertest.Hub, host string) *agent {
 
 func (a *agent) hello() {
 	a.t.Helper()
-	w := clustertest.Hello(a.t, a.nc, a.host, wire.Hello{Version: wire.Version, Writer: "w-" + a.host, Session: "s-" + a.host})
+	w := clustertest.Hello(a.t, a.nc, a.host, a.question())
 	a.stream, a.head = w.Stream, w.Head
+}
+
+func (a *agent) question() wire.Hello {
+	return wire.Hello{Version: wire.Version, Writer: "w-" + a.host, Session: "s-" + a.host}
 }
 
 // ship publishes until the hub has it, saying hello when the chain moved.
@@ -107,7 +111,10 @@ func (a *agent) ship(raw []byte) {
 	clustertest.Until(a.t, "batch is stored", func() bool {
 		seq, err := clustertest.Publish(a.nc, clustertest.Batch(a.host, "w-"+a.host, a.number+1, "/var/log/app.log", a.offset, raw), a.stream, a.head)
 		if err != nil {
-			a.hello()
+			w, err := clustertest.TryHello(a.nc, a.host, a.question())
+			if err == nil {
+				a.stream, a.head = w.Stream, w.Head
+			}
 			return false
 		}
 		a.head, a.offset, a.number = seq, a.offset+int64(len(raw)), a.number+1

@@ -1,6 +1,6 @@
 // Package clustertest runs hubs and leaves inside tests, and a proxy that cuts, holds and delays what flows between them.
 //
-// Start runs a hub, StartLeaf a leaf that is linked to it (clustertest.go); StartCluster runs a hub of several nodes (cluster.go); Batch, Publish and Hello speak as an agent does (batch.go); StartProxy stands
+// Start runs a hub, StartLeaf a leaf that is linked to it (clustertest.go); StartCluster runs a hub of several nodes (cluster.go), StartProcesses each in a process of its own (process.go); Batch, Publish and Hello speak as an agent does (batch.go); StartProxy stands
 // between them (proxy.go). StartDNS serves a zone that a test changes as it goes (dns.go).
 //
 // Everything it starts listens on loopback, on ports that the system chose, and ends with the test.
