@@ -37,7 +37,7 @@ func (n *Node) options() (*server.Options, error) {
 		addSystemUser(o, n.password)
 	}
 	o.Tags = append(o.Tags, n.tags()...)
-	if o.JetStreamDomain == "" {
+	if o.JetStream && o.JetStreamDomain == "" {
 		o.JetStreamDomain = n.self.Domain
 	}
 	if err := n.addLeaves(o); err != nil || !n.clustered() {
