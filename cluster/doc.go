@@ -13,7 +13,7 @@
 //
 // The walk of a node: it learns from its adapter (adapter.go) who it is, waits until enough peers are known (life.go, discovery.go), starts its server with routes to them (node.go, route.go) and has a
 // leader. It founds the hub together with the others, or takes over the layout that is there (together.go); the one that leads spreads the work (spread.go). Operators ask any node (admin.go) for its members
-// (members.go), make one leave (leave.go) or give a hub that has lost too many a leader again (rescue.go).
+// (members.go), make one leave (leave.go) or give a hub that has lost too many a leader again (rescue.go). A spoke is linked to its hub as a leaf (spoke.go); a hub node there passes on what agents say (relay.go).
 //
 // Guarantees: what the hub answered with an acknowledgement is on its disk, or on the disks of two of three nodes. A batch is stored once and after the one it expects, or refused. A stream
 // that is full refuses, it never drops. A leaf cannot read any stream, reach the JetStream API, acknowledge for a

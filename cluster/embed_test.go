@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -111,5 +112,53 @@ func TestOptionsPassThrough(t *testing.T) {
 				t.Errorf("after a reload: %v", err)
 			}
 		})
+	}
+}
+
+// A start that is given up leaves no listener and no lock, and a node may be told to end more than once.
+func TestEndedStartLeavesNothing(t *testing.T) {
+	p := &clustertest.Platform{}
+	address := clustertest.FreeAddress(t)
+	p.Name(address, clustertest.FreeAddress(t), clustertest.FreeAddress(t)) // the other founders never come
+	cfg := plainConfig(t, p, address)
+	for range 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		n, err := cluster.NewNode(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- n.Run(ctx) }()
+		clustertest.Until(t, "the node listens", func() bool {
+			conn, err := net.Dial("tcp", address)
+			if err == nil {
+				conn.Close()
+			}
+			return err == nil
+		})
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("a start that was given up: %v", err)
+		}
+		select {
+		case <-n.Ready():
+			t.Error("a node without the others says that it is ready")
+		default:
+		}
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+
+	alone := plainConfig(t, nil, "")
+	alone.Nodes, alone.Adapter = 1, nil
+	n := startPlain(t, alone)
+	n.await()
+	for range 2 {
+		if err := n.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -4,7 +4,7 @@
 // their regions, <group>.process.<app>.internal has the addresses of those in one process group, and <machine>.vm.<app>.internal is one machine's for as long as
 // it lives (machines.go, resolver.go). What is in both is a node; the shape says what it is to this one (adapter.go).
 //
-//   - Regions: each region is a cluster of its own, <name>-<region>, and gateways join them all. Routes go to the machines of the region, gateways to those of each.
+//   - Regions: each region is a cluster of its own, <name>-<region>, and gateways can join them all, for which hubs have no use (see cluster/DESIGN.md). Routes go to the machines of the region, gateways to those of each.
 //   - HubAndSpoke: the machines of the primary region are the cluster <name>, the hub. Any other machine is a spoke, a server of its own
 //     that links to the hub as a leaf.
 //
