@@ -31,7 +31,7 @@ type fleet struct {
 	config  cluster.HubConfig // to start it again, at the same address
 	at      string            // client listener of the hub, or of one of its nodes
 	secret  string
-	nc      *nats.Conn        // to the hub, past all proxies
+	nc      *nats.Conn // to the hub, past all proxies
 	js      jetstream.JetStream
 	bucket  jetstream.KeyValue
 	parts   int
