@@ -119,7 +119,10 @@ func (f *fetcher) next(ctx context.Context, messages jetstream.MessagesContext, 
 
 // open makes the consumer anew, behind the committed sequence: one that stands may have delivered what was then not committed, and its acks are of no account.
 func (f *fetcher) open(ctx context.Context) (jetstream.Consumer, error) {
-	if err := f.stream.DeleteConsumer(ctx, f.name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	// The answer is its leader's: when that is gone the consumer goes without a word, and the next try finds none.
+	deleting, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if err := f.stream.DeleteConsumer(deleting, f.name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil, fmt.Errorf("delete consumer %s: %w", f.name, err)
 	}
 	cfg := jetstream.ConsumerConfig{

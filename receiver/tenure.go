@@ -151,7 +151,7 @@ func (t *tenure) whileWanted(ctx context.Context) (context.Context, context.Canc
 	return ctx, func() { cancel(nil) }
 }
 
-// readTimeout bounds a request that changes nothing. Who asks for a stream while its leader is elected gets no answer, also when there is one soon after.
+// readTimeout bounds a request that may be made again at once. Who asks for a stream while its leader is elected gets no answer, also when there is one soon after.
 const readTimeout = 2 * time.Second
 
 // look reads the record and makes the archive agree with it (rule R4).
