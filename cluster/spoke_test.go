@@ -157,3 +157,44 @@ func TestGatewaysOfTheStartStay(t *testing.T) {
 		return err == nil && len(v.Cluster.URLs) == 3
 	})
 }
+
+// Two clusters that are joined by gateways have one JetStream, which all their machines found together.
+func TestTwoRegionsWithGateways(t *testing.T) {
+	slow(t)
+	names := []string{"one", "two"}
+	routes, gateways := map[string][]string{}, map[string][]string{}
+	for _, name := range names {
+		for range 3 {
+			routes[name], gateways[name] = append(routes[name], clustertest.FreeAddress(t)), append(gateways[name], clustertest.FreeAddress(t))
+		}
+	}
+	nodes := map[string][]*plainNode{}
+	for _, name := range names {
+		for i, address := range routes[name] {
+			cfg := plainConfig(t, &regions{self: cluster.Self{Cluster: name}, peers: cluster.Peers{Routes: routes[name], Gateways: gateways}}, address)
+			cfg.GatewayListen = gateways[name][i]
+			nodes[name] = append(nodes[name], startPlain(t, cfg))
+		}
+	}
+	for _, name := range names {
+		for _, n := range nodes[name] {
+			n.await()
+		}
+	}
+	one, two := nodes["one"][0], nodes["two"][0]
+	awaitMembers(t, one, 6)
+	if _, err := one.jetStream().CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3}); err != nil {
+		t.Fatal(err)
+	}
+	afar := two.jetStream()
+	if _, err := afar.Publish(t.Context(), "s", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := afar.Stream(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info := s.CachedInfo(); info.Cluster.Name != "one" || info.State.Msgs != 1 {
+		t.Errorf("stream is in cluster %s with %d messages", info.Cluster.Name, info.State.Msgs)
+	}
+}

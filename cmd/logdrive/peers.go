@@ -16,7 +16,7 @@ import (
 func clusterFlags() []cli.Flag {
 	return []cli.Flag{
 		list("peers", "the nodes of this hub (repeatable): host:port of every node's cluster listener, this one's too; or where to ask for them: dns://NAME:PORT, srv://_SERVICE._tcp.NAME, fly://NAME, aws://TABLE"),
-		number("nodes", 0, "how many nodes found the hub: 1, or 3 and more (as many as --peers lists, else 1)"),
+		number("nodes", 0, "how many nodes found the hub: 1, or 3 and more (as many as --peers lists)"),
 		text("cluster-listen", "", "host:port where the other nodes of this hub connect"),
 		text("cluster-advertise", "", "host:port of this node for the others, if they do not reach it where it listens; it stands so among --peers"),
 		text("cluster", "", "name of the hub's cluster (logdrive)"),
@@ -38,6 +38,9 @@ func setPeers(cfg *cluster.HubConfig, c *cli.Context, p *process) (err error) {
 	}
 	cfg.Nodes, cfg.Cluster = c.Int("nodes"), c.String("cluster")
 	for scheme, names := range byScheme {
+		if scheme != "" && cfg.Nodes == 0 { // one each would be as many hubs as there are nodes
+			return fmt.Errorf("--peers %s://%s: say with --nodes how many nodes found the hub", scheme, names[0])
+		}
 		switch scheme {
 		case "dns":
 			cfg.Adapter, err = dnsAdapter(c, p, names)

@@ -62,8 +62,9 @@ func TestPeersTellWhatIsWrong(t *testing.T) {
 		{[]string{"--peers", "aws://nodes?hook=leave"}, "the Auto Scaling group is not set"},
 		{[]string{"--peers", "aws://nodes", "--peers", "10.0.0.1:6222"}, "name the nodes in one way"},
 		{[]string{"--peers", "gcp://nodes"}, "or aws://TABLE"},
+		{[]string{"--peers", "fly://logs", "--nodes", "0"}, "say with --nodes"},
 	} {
-		if _, err := peersOf(t, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := peersOf(t, append([]string{"--nodes", "3"}, c.args...)...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, want %q", c.args, err, c.want)
 		}
 	}
@@ -72,7 +73,7 @@ func TestPeersTellWhatIsWrong(t *testing.T) {
 		{"--peers", "dns://hub.internal", "--cluster-listen", "10.0.0.1:6222"},
 		{"--peers", "fly://logs", "--cluster-listen", "[::]:4244"},
 	} {
-		if cfg, err := peersOf(t, args...); err != nil || cfg.Adapter == nil {
+		if cfg, err := peersOf(t, append([]string{"--nodes", "3"}, args...)...); err != nil || cfg.Adapter == nil {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
