@@ -26,8 +26,8 @@ torture: ## all rotation scenarios at full length
 	LOGDRIVE_TORTURE=full $(GO) test -count=1 -timeout 2h -run Torture ./shipper/tail ./cmd/e2e
 
 .PHONY: chaos
-chaos: ## kills, cuts, full disks at full length (LOGDRIVE_SEED=n replays)
-	LOGDRIVE_CHAOS=full $(GO) test -count=1 -timeout 4h -run Chaos ./cmd/e2e
+chaos: ## kills, cuts, full disks, lost hub nodes at full length (LOGDRIVE_SEED=n replays)
+	LOGDRIVE_CHAOS=full $(GO) test -count=1 -timeout 4h -run 'Chaos|ThreeNodesFound' ./cmd/e2e ./receiver ./cluster
 
 .PHONY: bench
 bench: ## the table of figures: catch-up, steady load, idle files

@@ -50,9 +50,9 @@ func (f *trio) leader(stream string) *clustertest.Process {
 	return leader
 }
 
-// TestLeadersAreKilledAtEachStep is schedule T12: the leader of the bucket with the records, or of the partition's stream, is killed while the receiver stands at a step of taking over (R3) or of
+// TestChaosLeadersAtEachStep is schedule T12: the leader of the bucket with the records, or of the partition's stream, is killed while the receiver stands at a step of taking over (R3) or of
 // archiving (R5), and is back when it goes on, or later.
-func TestLeadersAreKilledAtEachStep(t *testing.T) {
+func TestChaosLeadersAtEachStep(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("kills hub nodes")
