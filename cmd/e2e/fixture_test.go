@@ -37,18 +37,20 @@ func run(m *testing.M) int {
 }
 
 // build makes the binary that all tests share.
-var build = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(work, "logdrive")
-	args := []string{"build", "-o", path}
+var build = sync.OnceValues(func() (string, error) { return compile("logdrive") })
+
+func compile(name string, flags ...string) (path string, err error) {
+	path = filepath.Join(work, name)
+	args := append([]string{"build", "-o", path}, flags...)
 	if raceEnabled || os.Getenv("LOGDRIVE_E2E_RACE") != "" {
 		args = append(args, "-race")
 	}
 	cmd := exec.Command("go", append(args, "github.com/logdrive/logdrive/cmd/logdrive")...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build logdrive: %w\n%s", err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
 	}
 	return path, nil
-})
+}
 
 func binary(t testing.TB) string {
 	t.Helper()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -127,7 +126,7 @@ func init() {
 
 // buildResolving builds the binary with one more file, laid over the sources: what a machine has in resolv.conf, a process of a test can be told no other way.
 var buildResolving = sync.OnceValues(func() (string, error) {
-	path, file, overlay := filepath.Join(work, "logdrive-resolving"), filepath.Join(work, "resolver.go"), filepath.Join(work, "overlay.json")
+	file, overlay := filepath.Join(work, "resolver.go"), filepath.Join(work, "overlay.json")
 	at, err := filepath.Abs("../logdrive/resolver_for_tests.go")
 	if err != nil {
 		return "", err
@@ -141,10 +140,7 @@ var buildResolving = sync.OnceValues(func() (string, error) {
 			return "", err
 		}
 	}
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", path, "../logdrive").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build logdrive with a resolver: %w\n%s", err, out)
-	}
-	return path, nil
+	return compile("logdrive-resolving", "-overlay", overlay)
 })
 
 func resolving(t testing.TB) string {
