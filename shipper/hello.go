@@ -92,7 +92,8 @@ func (s *Shipper) hello(ctx context.Context) (wire.Welcome, error) {
 
 // known joins what the chain holds with what the checkpoint remembers (rules P4, P7, P9). The chain decides. Where it has lost its end, the generation is
 // read again from what it still holds. A chain that is new (another hub, nothing in it) continues the positions that the former hub acknowledged.
-// What the chain has forgotten is gone: the checkpoint need not remember it.
+// What the chain has forgotten of a source that goes on had come whole; while the checkpoint remembers it, rotated files are known however many there are. Of a source
+// that the chain does not know any more nothing need be remembered.
 func known(w wire.Welcome, chain checkpoint.Chain, remembered []tail.Generation) (all []tail.Generation, gone []tail.Finished) {
 	sameChain := chain.Stream == w.Stream && chain.Created.Equal(w.Created)
 	hints := map[place]tail.Generation{}
@@ -103,7 +104,11 @@ func known(w wire.Welcome, chain checkpoint.Chain, remembered []tail.Generation)
 		for _, e := range extents {
 			g := generation(source, e)
 			at := place{source, e.Generation}
-			if hint, ok := hints[at]; ok && hint.Identity == g.Identity {
+			hint, ok := hints[at]
+			if ok && sameChain && e.Identity == "" && hint.Offset > 0 {
+				g.Identity = hint.Identity // a late writer's bytes came when the table had forgotten the rest
+			}
+			if ok && hint.Identity == g.Identity {
 				g = hinted(g, hint)
 			}
 			delete(hints, at)
@@ -111,19 +116,39 @@ func known(w wire.Welcome, chain checkpoint.Chain, remembered []tail.Generation)
 		}
 	}
 	for _, g := range hints {
-		g.Unopened = true
 		switch {
 		case !sameChain && w.Head == 0:
+			g.Unopened = true
 			all = append(all, g)
 		case sameChain && g.Number >= w.Table.Next(g.Source): // the chain once held it: the hub lost its end
-			g.Offset, g.Check, g.Length = 0, tail.Check{}, -1
+			g.Unopened, g.Offset, g.Check, g.Length = true, 0, tail.Check{}, -1
 			all = append(all, g)
 		case len(w.Table.Sources[g.Source]) == 0:
 			gone = append(gone, tail.Finished{Source: g.Source, Generation: g.Number})
+		case sameChain && g.Offset > 0 && shippedWhole(g):
+			g.Forgotten = true
+			all = append(all, g)
 		}
 	}
 	return all, gone
 }
+
+// learned is what the checkpoint does not say of positions that the chain has told. An agent that is killed again and again before it saves would otherwise have
+// forgotten, like the chain, what stands rotated.
+func learned(positions, remembered []tail.Generation) (news []tail.Generation) {
+	says := map[place]tail.Generation{}
+	for _, g := range remembered {
+		says[place{g.Source, g.Number}] = g
+	}
+	for _, g := range positions {
+		if !g.Unopened && !g.Forgotten && says[place{g.Source, g.Number}] != g {
+			news = append(news, g)
+		}
+	}
+	return news
+}
+
+func shippedWhole(g tail.Generation) bool { return g.Length >= 0 && g.Offset >= g.Length }
 
 // hinted adds what the chain cannot tell: where the file stood, how big it was, and that it has ended when no successor was opened yet.
 func hinted(g, hint tail.Generation) tail.Generation {

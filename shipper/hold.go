@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/logdrive/logdrive/cluster/wire"
 	"github.com/logdrive/logdrive/shipper/tail"
 )
 
@@ -20,12 +19,12 @@ type mark struct {
 	offset   int64
 }
 
-// newHolds begins with everything the chain holds, as of its head.
-func newHolds(w wire.Welcome) holds {
+// newHolds begins with everything that came to the chain, as of its head.
+func newHolds(head uint64, positions []tail.Generation) holds {
 	h := holds{}
-	for source, extents := range w.Table.Sources {
-		for _, e := range extents {
-			h[place{source, e.Generation}] = mark{w.Head, e.Offset}
+	for _, g := range positions {
+		if !g.Unopened {
+			h[place{g.Source, g.Number}] = mark{head, g.Offset}
 		}
 	}
 	return h

@@ -53,8 +53,11 @@ func (st *stretch) saveLast() {
 
 // snapshot takes what has changed since the last one.
 func (st *stretch) snapshot() (s snapshot, any bool) {
-	s = snapshot{st.chain, st.tailer.Known(), st.finished}
-	st.finished = nil
+	s = st.unsaved
+	st.unsaved = snapshot{}
+	s.chain = st.chain
+	s.changed = append(s.changed, st.tailer.Known()...)
+	s.gone = append(s.gone, st.tailer.Departed()...)
 	return s, len(s.changed)+len(s.gone) > 0
 }
 
@@ -74,7 +77,7 @@ func (s *Shipper) tellShipped(known []tail.Generation) {
 		return
 	}
 	for _, g := range known {
-		if g.Length >= 0 && g.Offset >= g.Length {
+		if shippedWhole(g) {
 			s.cfg.Shipped(g)
 		}
 	}

@@ -35,7 +35,7 @@ type stretch struct {
 	room        int       // bytes that the table may still grow by, at least
 	swept       bool      // with Once: it was, after all was shipped
 	table       wire.Table
-	finished    []tail.Finished // acknowledged, and still in the checkpoint
+	unsaved     snapshot // what the checkpoint is to take over, beside what the tailer tells
 
 	encode  chan *batch
 	publish chan *batch
@@ -44,8 +44,8 @@ type stretch struct {
 	held    holds
 }
 
-// ship runs a stretch. gone is what the checkpoint need not remember any more. It returns nil when ctx ended or, with Once, when all is acknowledged; errRewind when hello must be said again.
-func (s *Shipper) ship(ctx context.Context, w wire.Welcome, gone []tail.Finished) error {
+// ship runs a stretch. unsaved is what the checkpoint is to take over of the hub's answer. It returns nil when ctx ended or, with Once, when all is acknowledged; errRewind when hello must be said again.
+func (s *Shipper) ship(ctx context.Context, w wire.Welcome, positions []tail.Generation, unsaved snapshot) error {
 	encoders := make([]*wire.Encoder, s.cfg.Encoders)
 	for i := range encoders {
 		var err error
@@ -54,7 +54,10 @@ func (s *Shipper) ship(ctx context.Context, w wire.Welcome, gone []tail.Finished
 		}
 	}
 	st := s.newStretch(w)
-	st.finished = gone
+	st.unsaved = unsaved
+	if s.cfg.Hold {
+		st.held = newHolds(w.Head, positions)
+	}
 	// What is in flight is drained after ctx ends, so the pipeline lives in a context of its own, ended by the filler.
 	group, inner := errgroup.WithContext(context.WithoutCancel(ctx))
 	for _, enc := range encoders {
@@ -94,9 +97,6 @@ func (s *Shipper) newStretch(w wire.Welcome) *stretch {
 		acked:   make(chan acknowledgement, depth),
 		save:    make(chan snapshot, 1), // st.saving says whether it is taken: sends never block
 	}
-	if s.cfg.Hold {
-		st.held = newHolds(w)
-	}
 	for range depth {
 		st.free = append(st.free, newBatch())
 	}
@@ -127,6 +127,7 @@ func (st *stretch) encoder(ctx context.Context, enc *wire.Encoder) error {
 func (st *stretch) filler(ctx, inner context.Context) error {
 	save := time.NewTicker(st.cfg.SaveEvery)
 	defer save.Stop()
+	st.offerSnapshot()
 	for {
 		if err := st.fill(); err != nil {
 			return err

@@ -93,7 +93,7 @@ func (s *Shipper) once(ctx context.Context) error {
 	s.number = max(s.number, w.Table.Number)
 	s.head.Store(w.Head)
 	s.cfg.Logger.Info("joined the chain", "stream", w.Stream, "head", w.Head, "sources", len(w.Table.Sources))
-	return s.ship(ctx, w, gone)
+	return s.ship(ctx, w, positions, snapshot{changed: learned(positions, remembered), gone: gone})
 }
 
 // shrink halves the batches after the hub refused one for its size. The batch is read again in smaller parts.

@@ -71,7 +71,7 @@ func (st *stretch) follow(a acknowledgement) {
 	st.room -= max(0, st.table.Weight()-weight) + max(0, len(st.table.Sources)-sources)*nextGeneration
 	st.judge()
 	st.chain.Forgotten = max(st.chain.Forgotten, st.table.Forgotten)
-	st.finished = append(st.finished, a.batch.tail.Forgets...)
+	st.unsaved.gone = append(st.unsaved.gone, a.batch.tail.Forgets...)
 	if st.tended.IsZero() {
 		st.dry = false
 	}

@@ -50,10 +50,10 @@ func (t *Table) Apply(sequence uint64, b *Batch) (forgotten []string) {
 		t.end(o.Source, o.Generation, o.Previous)
 	}
 	for _, m := range b.Missing {
-		t.change(m.Source, m.Generation, func(e *Extent) { e.miss(m) })
+		t.add(m.Source, m.Generation, func(e *Extent) { e.miss(m) })
 	}
 	for _, c := range b.Chunks {
-		t.change(c.Source, c.Generation, func(e *Extent) { e.grow(c) })
+		t.add(c.Source, c.Generation, func(e *Extent) { e.grow(c) })
 	}
 	return append(forgotten, t.bound()...)
 }
@@ -120,6 +120,18 @@ func (t *Table) Clone() Table {
 
 func (t *Table) index(source string, generation uint64) (int, bool) {
 	return slices.BinarySearchFunc(t.Sources[source], generation, func(e Extent, g uint64) int { return cmp.Compare(e.Generation, g) })
+}
+
+// add changes an extent by what came of its generation. One that the table has forgotten, while it holds later ones, had ended: a late writer's bytes do not make
+// it one that is waited for, or nothing of the source could be forgotten again.
+func (t *Table) add(source string, generation uint64, do func(*Extent)) {
+	late := generation < newest(t.Sources[source]) && t.Find(source, generation) == nil
+	t.change(source, generation, func(e *Extent) {
+		if late {
+			e.Length = 0
+		}
+		do(e)
+	})
 }
 
 // change makes a change to an extent, which is new if the generation is.

@@ -138,6 +138,30 @@ func TestTableForgetsOldGenerations(t *testing.T) {
 	}
 }
 
+// A late writer to a generation that is forgotten does not keep the table from forgetting others.
+func TestLateBytesOfAForgottenGeneration(t *testing.T) {
+	var table wire.Table
+	rotate := func(from, to uint64) {
+		for g := from; g < to; g++ {
+			table.Apply(table.Sequence+1, &wire.Batch{Opens: []wire.Open{open(g, fmt.Sprint("I", g), 10)}, Chunks: []wire.Chunk{chunk(g, 0, 10)}})
+		}
+	}
+	rotate(1, 100)
+	table.Apply(table.Sequence+1, &wire.Batch{Chunks: []wire.Chunk{chunk(20, 10, 5)}})
+	if e := table.Find(log, 20); e == nil || e.Offset != 15 || !e.Ended() {
+		t.Errorf("holds %+v of it", e)
+	}
+	rotate(100, 300)
+	if n := len(table.Sources[log]); n != 64 || table.Find(log, 20) != nil {
+		t.Errorf("%d generations are kept, generation 20 among them: %v", n, table.Find(log, 20))
+	}
+	table.Apply(table.Sequence+1, &wire.Batch{Missing: []wire.Missing{missing(20, 15, 20)}})
+	rotate(300, 500)
+	if n := len(table.Sources[log]); n != 64 {
+		t.Errorf("%d generations are kept", n)
+	}
+}
+
 func TestCloneIsIndependent(t *testing.T) {
 	table := fold(wire.Batch{Chunks: []wire.Chunk{chunk(1, 0, 10)}})
 	clone := table.Clone()

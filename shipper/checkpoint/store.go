@@ -24,8 +24,9 @@ const FileName = "checkpoint.db"
 // version of the layout of the store.
 const version = 1
 
-// keep is how many generations of a source are remembered; as many as in the hub's tables.
-const keep = 64
+// Keep is how many generations of a source are remembered at most. The agent tells which need not be, so it is met only by programs that keep more
+// rotated files than that; of those the hub's table and the times of the files have to tell.
+const Keep = 4096
 
 // ErrInUse says that another process has the state directory.
 var ErrInUse = errors.New("the state directory is in use by another logdrive agent; stop it, or choose another --state")
@@ -199,7 +200,7 @@ func load(tx *bbolt.Tx) (chain Chain, known []tail.Generation, err error) {
 	return chain, known, err
 }
 
-// Save remembers the chain and the given generations, and none of those that are finished; others stay as they are. It is durable when it returns.
+// Save remembers the chain and the given generations, and none up to those that are finished; others stay as they are. It is durable when it returns.
 func (s *Store) Save(chain Chain, changed []tail.Generation, finished ...tail.Finished) error {
 	if err := s.complete(); err != nil {
 		return err
@@ -231,8 +232,12 @@ func saveGenerations(b *bbolt.Bucket, changed []tail.Generation) error {
 		if err != nil {
 			return err
 		}
+		grows := b.Get(k) == nil
 		if err := put(b, k, v); err != nil {
 			return err
+		}
+		if !grows {
+			continue
 		}
 		if err := trim(b, g); err != nil {
 			return err
@@ -243,7 +248,7 @@ func saveGenerations(b *bbolt.Bucket, changed []tail.Generation) error {
 
 // trim removes the oldest generation where there are more than are kept. Numbers are not without gaps.
 func trim(b *bbolt.Bucket, newest tail.Generation) error {
-	if newest.Number <= keep {
+	if newest.Number <= Keep {
 		return nil
 	}
 	from, last := key(newest.Source, 0), key(newest.Source, newest.Number)
@@ -253,7 +258,7 @@ func trim(b *bbolt.Bucket, newest tail.Generation) error {
 	for k := oldest; k != nil && bytes.Compare(k, last) <= 0; k, _ = c.Next() {
 		n++
 	}
-	if n <= keep {
+	if n <= Keep {
 		return nil
 	}
 	return b.Delete(oldest)

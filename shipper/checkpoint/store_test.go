@@ -86,6 +86,28 @@ func TestSaveReplaces(t *testing.T) {
 	}
 }
 
+// What is known of a source has its bound, whatever the tailer says.
+func TestOldestGenerationsGiveWay(t *testing.T) {
+	s := open(t, t.TempDir(), "web1")
+	defer s.Close()
+	var all []tail.Generation
+	for n := range uint64(checkpoint.Keep + 9) {
+		all = append(all, generation("/a", n+1, 10))
+	}
+	if err := s.Save(chain, all); err != nil {
+		t.Fatal(err)
+	}
+	if _, got := load(t, s); len(got) != checkpoint.Keep || got[0].Number != 10 {
+		t.Errorf("%d are kept, from %d on", len(got), got[0].Number)
+	}
+	if err := s.Save(chain, nil, tail.Finished{Source: "/a", Generation: checkpoint.Keep}); err != nil {
+		t.Fatal(err)
+	}
+	if _, got := load(t, s); len(got) != 9 {
+		t.Errorf("%d are kept, want those that are not finished", len(got))
+	}
+}
+
 func TestAnEmptyStoreKnowsNothing(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "made", "here"), "web1")
 	defer s.Close()

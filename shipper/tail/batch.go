@@ -3,15 +3,16 @@ package tail
 // Generation is what is known about one incarnation of a source: what the
 // chain at the hub holds, joined with what the local checkpoint remembers.
 type Generation struct {
-	Source   string // absolute path on the host as the user knows it; any bytes but NUL
-	Number   uint64 // 1, 2, 3 ...
-	Identity Identity
-	Offset   int64  // end of what the chain holds, missing ranges included
-	Length   int64  // final length if it has ended, else -1
-	Check    Check  // of the bytes before Offset; Len 0: unknown
-	Seen     int64  // biggest size ever seen of it; 0: unknown; only the checkpoint knows
-	Path     string // where the file stood when last seen; only the checkpoint knows
-	Unopened bool   // only the checkpoint knows of it: its Open is said again
+	Source    string // absolute path on the host as the user knows it; any bytes but NUL
+	Number    uint64 // 1, 2, 3 ...
+	Identity  Identity
+	Offset    int64  // end of what the chain holds, missing ranges included
+	Length    int64  // final length if it has ended, else -1
+	Check     Check  // of the bytes before Offset; Len 0: unknown
+	Seen      int64  // biggest size ever seen of it; 0: unknown; only the checkpoint knows
+	Path      string // where the file stood when last seen; only the checkpoint knows
+	Unopened  bool   // only the checkpoint knows of it: its Open is said again
+	Forgotten bool   // only the checkpoint knows of it: the chain had all of it, and remembers later ones only
 }
 
 // Chunk is a contiguous run of whole lines of one generation. Only a line

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -190,27 +189,6 @@ func (s *source) dropPast(rest []entry, now time.Time) []entry {
 	})
 }
 
-func (s *source) isPast(e entry, now time.Time) bool {
-	for i, g := range slices.Backward(s.past) {
-		if g.unproven() {
-			continue
-		}
-		byInode := g.id.sameInode(e.st)
-		if !byInode && (g.guard.Len == 0 || g.proven < g.read || max(g.id.HeadLen, g.glimpse.Len, g.guard.Len) < tellingHead || e.st.size != g.read) {
-			continue
-		}
-		if e.st.size < g.read || !g.is(e.held) {
-			continue
-		}
-		if byInode && e.st.size > g.read {
-			s.past = slices.Delete(s.past, i, i+1)
-			s.resume(g, e, now)
-		}
-		return true
-	}
-	return false
-}
-
 // isCopy reports whether the entry has what a file has that is held, or that
 // stands at the source's path. While that is so the copy is not needed; should the file be
 // cut, the copy is looked at again. A file that was packed is left out the same way.
@@ -248,46 +226,4 @@ func sameBytes(a, b io.ReaderAt, from, to int64) bool {
 	n, _ := a.ReadAt(p, from)
 	m, _ := b.ReadAt(q, from)
 	return n == len(p) && m == len(q) && bytes.Equal(p, q)
-}
-
-// resume reads an ended generation on that has grown.
-func (s *source) resume(g *generation, e entry, now time.Time) {
-	g.inode, g.path = e.st.inode(), e.path
-	g.attach(e.held)
-	g.look(e.st, now)
-	g.sees(e.st.size)
-	s.late = append(s.late, g)
-	s.tailer.stir(s)
-}
-
-// before reports whether the entry was written for the last time before the
-// oldest known generation began: it was shipped, and the chain has forgotten it.
-func (s *source) before(e entry) bool {
-	newer := func(known string) bool { return s.newer(e.path, known) }
-	return s.began != 0 && e.st.mtime < s.began && (e.held == nil || e.unread) && !slices.ContainsFunc(s.standing, newer)
-}
-
-// newer reports whether a file came after another by their names. Times do not tell, where the clock was set back.
-func (s *source) newer(path, than string) bool {
-	if path == s.path || than == s.path {
-		return than != s.path
-	}
-	a, b := filepath.Base(path), filepath.Base(than)
-	alike := filepath.Dir(path) == filepath.Dir(than) && (counted(a) == counted(b))
-	return alike && compareNames(a, b) > 0
-}
-
-// noteBeginning corrects what the births of the known generations tell by their files: those that were brought from elsewhere with their times are younger
-// than their content.
-func (s *source) noteBeginning(found []entry) {
-	s.standing = s.standing[:0]
-	if s.began == 0 {
-		return
-	}
-	for _, e := range found {
-		known := func(g *generation) bool { return g.number != 0 && g.id.sameInode(e.st) }
-		if !e.packed && (slices.ContainsFunc(s.queue, known) || slices.ContainsFunc(s.late, known) || slices.ContainsFunc(s.past, known)) {
-			s.began, s.standing = min(s.began, e.st.mtime), append(s.standing, e.path)
-		}
-	}
 }

@@ -21,6 +21,7 @@ func (s *source) reconcile(found []entry, now time.Time) {
 	s.shallow = s.restored && !s.deep && s.foundAll(found)
 	s.noteHistory(found)
 	s.noteBeginning(found)
+	s.notePast(found)
 	opened, err := s.openAll(s.dropHeld(found))
 	if err == nil && len(opened) > 0 && s.led(found) != s.leads() {
 		err = errMoved // what the path leads to may be held, so it was not opened; it is the newest
@@ -38,7 +39,7 @@ func (s *source) reconcile(found []entry, now time.Time) {
 		s.wantScan()
 		return
 	}
-	rest = s.dropPast(rest, now)
+	rest = s.dropForgotten(s.dropPast(rest, now))
 	rest = s.bindUnread(rest, now)
 	if len(rest) > 0 && s.verify(rest, now) {
 		return // what seems new may be a copy of what was cut this very moment
@@ -50,6 +51,7 @@ func (s *source) reconcile(found []entry, now time.Time) {
 	s.restored, s.deep = false, false
 	s.reconciled = true
 	s.missLocked(found, now)
+	s.depart()
 	for _, g := range s.queue {
 		if !g.sought.IsZero() && g.reason == ReasonTruncated {
 			g.sought = longAgo // a copy is made before the cut: it will not come any more
@@ -144,6 +146,7 @@ func (s *source) keep(opened []entry) {
 		_, is := s.tailer.loose[e.held]
 		if f, ok := e.held.(*os.File); ok && is && s.related(e) {
 			delete(s.tailer.loose, f)
+			e.unread = true
 			s.held = append(s.held, e)
 		}
 	}

@@ -166,7 +166,7 @@ func (s *source) release() []entry {
 		}
 	}
 	s.queue, s.late, s.past = nil, nil, nil
-	s.highest, s.began, s.looked, s.alias = 0, 0, time.Time{}, inode{}
+	s.highest, s.lowest, s.began, s.looked, s.alias = 0, 0, 0, time.Time{}, inode{}
 	s.restored, s.deep = false, false
 	s.settled, s.locked = map[inode]int64{}, map[inode]entry{}
 	return held
@@ -188,13 +188,10 @@ func (s *source) restore(k Generation, before *generation, now time.Time) {
 	s.first, s.restored, s.history = false, true, nil
 	s.highest = max(s.highest, k.Number)
 	if k.Identity.Birth != 0 {
-		if s.began == 0 || k.Identity.Birth < s.began {
-			s.began = k.Identity.Birth
-		}
-		if k.Number == 1 {
-			s.began = math.MinInt64 // the chain has forgotten none
-		}
 		s.tailer.owners[inode{k.Identity.Device, k.Identity.Inode, k.Identity.Birth}] = s
+	}
+	if !k.Forgotten {
+		s.noteKnown(k)
 	}
 	if dir := filepath.Dir(k.Path); k.Path != "" && dir != filepath.Dir(s.path) && dir != s.tailer.cfg.HoldDir {
 		s.addStem(k.Path)
@@ -213,4 +210,18 @@ func (s *source) restore(k Generation, before *generation, now time.Time) {
 	g.length = -1
 	g.sought = now
 	s.queue = append(s.queue, g)
+}
+
+// noteKnown notes how far back the chain remembers. Generations come in their order.
+func (s *source) noteKnown(k Generation) {
+	if s.lowest == 0 {
+		s.lowest = k.Number
+	}
+	switch {
+	case k.Identity.Birth == 0:
+	case k.Number == 1:
+		s.began = math.MinInt64 // the chain has forgotten none
+	case s.began == 0 || k.Identity.Birth < s.began:
+		s.began = k.Identity.Birth
+	}
 }

@@ -20,6 +20,7 @@ type source struct {
 	judged bool // false: found in a directory, tailed only if it is text
 
 	highest  uint64 // number given last
+	lowest   uint64 // that the chain knew at recovery; 0: none
 	queue    []*generation
 	late     []*generation
 	past     []*generation
