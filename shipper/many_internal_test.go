@@ -292,8 +292,8 @@ func late(g *rig) {
 	renamed(g)
 	g.write(0, 1)
 	g.write(1, 1+g.r.IntN(3))
-	if g.r.IntN(8) == 0 {
-		g.write(1+g.r.IntN(1+min(g.turn, g.kept)/2), 1)
+	if g.r.IntN(4) == 0 {
+		g.write(1+g.r.IntN(min(g.turn, g.kept-30)), 1) // what is deleted soon may not be noticed in time
 	}
 }
 
@@ -343,7 +343,7 @@ func TestMoreRotationsThanATableRemembers(t *testing.T) {
 // A program keeps more rotated files than a table remembers.
 func TestMoreRotatedFilesThanATableRemembers(t *testing.T) {
 	everyRotation(t, func(g *rig, late bool) {
-		g.kept = 90
+		g.kept = 150
 		g.live(rounds(200), false)
 		g.check(!late)
 	})

@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// A table remembers up to mostKept generations of a source: they let an agent without state recognise rotated files that are archived already. A file
-// older than that many rotations would be shipped anew, as a new generation. A host with many sources remembers fewer of each, so that its table stays
-// below MaxTable.
+// A table remembers up to mostKept generations of a source: they let an agent without state recognise rotated files that are archived already. An agent's checkpoint
+// remembers all whose files stand; without it a file older than that many rotations is told by its times and name. A host with many sources
+// remembers fewer of each, so that its table stays below MaxTable.
 const (
 	mostKept  = 64
 	leastKept = 2

@@ -16,8 +16,8 @@ import (
 	"github.com/logdrive/logdrive/cmd/bench/lines"
 )
 
-// keepRotated is how many rotated files stay: fewer than a host's table remembers, more than a killed agent falls behind.
-const keepRotated = 40
+// keepRotated is how many rotated files stay: more than a host's table remembers, which the long form meets, and more than a killed agent falls behind.
+const keepRotated = 80
 
 // source is a log as a program writes it, with a copy of every byte beside it: what the archive must hold, generation by generation.
 type source struct {

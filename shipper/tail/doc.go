@@ -5,7 +5,7 @@
 // wake.go) told of it; the source (source.go) looked at the path and saw that it is
 // not the file it holds, so it read the directory (lister.go, scan.go) until two
 // readings agreed and told apart what is held, sought, shipped, a copy, and new
-// (reconcile.go, match.go, sibling.go, packed.go). The new file became a generation
+// (reconcile.go, match.go, past.go, forgotten.go, sibling.go, packed.go). The new file became a generation
 // (generation.go) and is held open from then on. Fill (tailer.go, read.go) reads it in blocks with
 // pread, compares the bytes before the position once more, cuts behind the last newline, and
 // appends a Chunk to the Batch (batch.go). When the hub has the batch, Acked moves
