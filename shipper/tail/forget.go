@@ -26,7 +26,12 @@ func (t *Tailer) Forget(b *Batch, lim Limits, most int) (more bool) {
 	}
 	now := time.Now()
 	gone := map[*source]bool{}
+	waiting := false
 	for _, s := range t.finished(now) {
+		if b.mentions(s.path) { // the Forget would be read first, and the source come back by what is said of it
+			waiting = true
+			continue
+		}
 		if more = len(gone) == most || b.headers+forgetHeader(s.path) > lim.HeaderBytes; more {
 			break
 		}
@@ -43,7 +48,7 @@ func (t *Tailer) Forget(b *Batch, lim Limits, most int) (more bool) {
 		gone[s] = true
 	}
 	t.drop(gone)
-	return more
+	return more || waiting
 }
 
 // finished is what seems to be finished for long enough, longest first.

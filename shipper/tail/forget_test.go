@@ -128,6 +128,30 @@ func TestUnacknowledgedSourceIsNotForgotten(t *testing.T) {
 	ship(t, tl, limits, func(b *tail.Batch) bool { return len(b.Forgets) == 1 })
 }
 
+// Forgets come first in a batch: one of a source that the batch speaks of would not be the last word.
+func TestSourceIsNotForgottenInABatchThatSpeaksOfIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "job.log")
+	write(t, path, "one\n")
+	h := shipOnce(t, quick(path))
+	must(t, os.Remove(path))
+	cfg := quick(path)
+	cfg.Once = true
+	tl := start(t, cfg, h.known()...)
+	var b tail.Batch
+	for len(b.Missing) == 0 {
+		must(t, tl.Fill(&b, limits))
+		<-tl.Wake()
+	}
+	if more := tl.Forget(&b, limits, 64); !more || len(b.Forgets) > 0 {
+		t.Errorf("forgot %+v in a batch that declares %+v; more: %v", b.Forgets, b.Missing, more)
+	}
+	tl.Acked(&b)
+	b.Reset()
+	if more := tl.Forget(&b, limits, 64); more || len(b.Forgets) != 1 {
+		t.Errorf("forgot %+v in the next; more: %v", b.Forgets, more)
+	}
+}
+
 func TestHeldSourceIsNotForgotten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.log")
 	cfg := quick(path)
