@@ -35,6 +35,29 @@ type hello struct {
 	service micro.Service
 	asked   chan micro.Request
 	stopped chan struct{} // closed when no worker takes requests any more
+
+	mu   sync.Mutex           // guards back
+	back map[string]time.Time // hosts whose stream seems to have lost its end, since when
+}
+
+// believeBack is how long a stream of several nodes must seem to have lost its end. A leader that was frozen does not know for a moment that there is another, and that the chain went on there;
+// an agent that is told so ends.
+const believeBack = 30 * time.Second
+
+// lostEnd reports whether to believe that the stream of a host has lost its end.
+func (h *hello) lostEnd(host string, replicas int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.back[host].IsZero() {
+		h.back[host] = time.Now()
+	}
+	return replicas == 1 || time.Since(h.back[host]) > believeBack
+}
+
+func (h *hello) hasEnd(host string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.back, host)
 }
 
 // ground is what the service answers from.
@@ -56,7 +79,7 @@ func (h *hello) pause(why string) {
 
 // newHello registers the service. Requests are taken up only by run; until then, and while all workers are busy, they wait in the subscription.
 func newHello(nc *nats.Conn, s *server.Server, others func() []string, f *foundation, timeout time.Duration, log *slog.Logger) (*hello, error) {
-	h := &hello{nc: nc, timeout: timeout, links: &links{server: s, nc: nc, others: others}, since: time.Now(), log: log, asked: make(chan micro.Request), stopped: make(chan struct{})}
+	h := &hello{nc: nc, timeout: timeout, links: &links{server: s, nc: nc, others: others}, since: time.Now(), log: log, asked: make(chan micro.Request), stopped: make(chan struct{}), back: map[string]time.Time{}}
 	h.stand(f)
 	svc, err := micro.AddService(nc, micro.Config{Name: "logdrive-hello", Version: "1.0.0", Description: "tells agents where the chain of their host stands"})
 	if err != nil {
@@ -160,12 +183,13 @@ func (h *hello) welcome(ctx context.Context, subject string, data []byte) (*wire
 	}
 	c := at.f.chain(host)
 	st, err := c.read(ctx, asked.After)
-	if errors.Is(err, errWentBack) {
+	if errors.Is(err, errWentBack) && h.lostEnd(host, c.f.bucket.CachedInfo().Config.Replicas) {
 		return refuse(w, "%v; restore the hub's store, or found a new hub", err), nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	h.hasEnd(host)
 	if refusal, err := h.links.conflict(host, asked, st.writer); refusal != "" || err != nil {
 		w.Conflict = refusal != ""
 		return refuse(w, "%s", refusal), err

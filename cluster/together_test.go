@@ -256,3 +256,39 @@ func TestCopiesAreInDifferentZones(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A leader that was frozen may know less than a table for a moment. An agent that is told that its stream has lost its end would end itself.
+func TestLostEndIsDoubtedOnSeveralNodes(t *testing.T) {
+	slow(t)
+	c := clustertest.StartCluster(t, 3, clustertest.Config())
+	s := ship(t, linked(t, c.Nodes[0], "web1"), "web1")
+	s.publish()
+	js, err := jetstream.New(c.Nodes[0].Receiver(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := js.KeyValue(t.Context(), wire.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hello()
+	table := *s.where.Table
+	table.Sequence += 7
+	data, err := table.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bucket.Put(t.Context(), wire.TableKey(s.where.Stream, "web1"), data); err != nil {
+		t.Fatal(err)
+	}
+	ask := wire.Hello{Version: wire.Version, Writer: "w-web1", Session: "s-web1"}
+	for range 5 {
+		if w, err := clustertest.TryHello(s.nc, "web1", ask); err == nil {
+			t.Errorf("hello is answered: %+v", w)
+		}
+	}
+	if err := bucket.Delete(t.Context(), wire.TableKey(s.where.Stream, "web1")); err != nil {
+		t.Fatal(err)
+	}
+	s.publish()
+}
