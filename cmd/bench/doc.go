@@ -12,7 +12,7 @@
 // catchup.go, steady.go, idle.go) a fleet of three processes carries it to an archive; cost.go reads their meters; visible.go
 // sees it in the archive file, latency.go finds the floor that covers it; corpus.go then reads the whole archive and accepts no figure from a run
 // that lost, doubled or moved a line. In failover.go and scale.go a troupe (troupe.go) of several receivers is killed and moved meanwhile: growth.go sees where
-// a log goes on, floors.go when that is durable, together.go reads the archives as one. machine.go measures what the machine does with the same bytes without logdrive; table.go prints.
+// a log goes on, floors.go when that is durable, together.go reads the archives as one. In nodeloss.go it is the nodes of a hub that are killed, stopped and come back. machine.go measures what the machine does with the same bytes without logdrive; table.go prints.
 //
 // The packages beneath are of use elsewhere, too: lines (numbered lines), sources (all generations of a log as one stream), proc
 // (run and measure a process), fleet (hub, receivers and agents), swarm (many agents in a process), invariants (do hub and archives agree), demo.
