@@ -8,6 +8,7 @@ package clustertest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/logdrive/logdrive/cluster"
+	"github.com/logdrive/logdrive/cluster/wire"
 )
 
 // Patience is how long a test waits for what must happen. It is generous, so that a slow machine is not a failure.
@@ -65,11 +67,21 @@ type Leaf struct {
 	running
 }
 
-// StartLeaf runs the leaf of an agent of host, linked to the hub at address, and waits for the link. Writer and session are made from name.
+// StartLeaf runs the leaf of an agent of host, linked to the hub at address, and waits until what it publishes reaches the hub. Writer and session are made from name.
 func StartLeaf(t testing.TB, h *Hub, host, name, address string) *Leaf {
 	t.Helper()
 	l := NewLeaf(t, cluster.LeafConfig{Host: host, Writer: "w-" + name, Session: "s-" + name, Hubs: []string{address}, Secret: h.Secret()})
 	Until(t, "leaf is linked", l.Linked)
+	nc, err := l.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	// The hub tells a new link what it listens to a moment after it is up. Whatever it answers to this, it listens.
+	Until(t, "the hub listens", func() bool {
+		_, err := nc.Request(wire.HelloSubject(host), nil, Patience)
+		return !errors.Is(err, nats.ErrNoResponders)
+	})
 	return l
 }
 
