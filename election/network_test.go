@@ -57,8 +57,10 @@ func TestDelayedRenewal(t *testing.T) {
 	a.proxy.Release()
 	before := h.count("b", "wrote")
 	clustertest.Until(t, "b goes on writing", func() bool { return h.count("b", "wrote") > before+20 })
-	if h.count("b", "end") != 0 {
-		t.Error("b was deposed by what came late")
+	for _, e := range h.all() { // a starved machine may cost b its lease as well; that is another cause
+		if e.Who == "b" && e.What == "end" && strings.Contains(e.Cause, election.ErrDeposed.Error()) {
+			t.Errorf("b was deposed by what came late: %+v", e)
+		}
 	}
 	_, _ = a.stop(t), b.stop(t)
 	h.checkFence(t)
