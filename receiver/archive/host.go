@@ -191,7 +191,7 @@ func (h *host) place(encoded string) string {
 	path := ""
 	for i, c := range components {
 		path += c
-		if i < last && h.files[path] || i == last && h.dirs[path] {
+		for i < last && h.files[path] || i == last && h.dirs[path] { // what steps aside may meet what stepped aside before
 			path += markClash
 		}
 		if i < last {

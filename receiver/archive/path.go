@@ -69,7 +69,10 @@ func decodeSource(path string) (string, error) {
 		if i > 0 {
 			b.WriteByte('/')
 		}
-		plain, err := decodeComponent(strings.TrimSuffix(strings.TrimSuffix(c, markClash), markPlain))
+		for strings.HasSuffix(c, markClash) {
+			c = strings.TrimSuffix(c, markClash)
+		}
+		plain, err := decodeComponent(strings.TrimSuffix(c, markPlain))
 		if err != nil {
 			return "", fmt.Errorf("decode %q: %w", path, err)
 		}

@@ -111,7 +111,10 @@ func segments(active string) ([]string, error) {
 func sourcePath(rel string) string {
 	components := strings.Split(rel, "/")
 	for i, c := range components {
-		components[i] = unescape(strings.TrimSuffix(strings.TrimSuffix(c, "%@"), "%="))
+		for strings.HasSuffix(c, "%@") {
+			c = strings.TrimSuffix(c, "%@")
+		}
+		components[i] = unescape(strings.TrimSuffix(c, "%="))
 	}
 	return strings.Join(components, "/")
 }
