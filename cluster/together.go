@@ -74,22 +74,14 @@ func (h *Hub) makeTogether(ctx context.Context, js jetstream.JetStream, l *wire.
 	if err := h.makeBucket(ctx, js); err != nil {
 		return err
 	}
-	bucket, err := js.KeyValue(ctx, wire.Bucket)
+	keys, err := openLayoutKeys(ctx, js)
 	if err != nil {
-		return fmt.Errorf("open bucket %s: %w", wire.Bucket, err)
+		return err
 	}
-	keys := layoutKeys{bucket}
 	if _, err := keys.get(ctx, wire.LayoutKey, l); err == nil || !errors.Is(err, jetstream.ErrKeyNotFound) {
 		return err
 	}
-	data, err := json.Marshal(l)
-	if err != nil {
-		return fmt.Errorf("encode layout: %w", err)
-	}
-	if _, err := bucket.Create(ctx, foundingKey, data); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
-		return fmt.Errorf("write %s: %w", foundingKey, err)
-	}
-	if _, err := keys.get(ctx, foundingKey, l); err != nil {
+	if err := keys.settle(ctx, foundingKey, l); err != nil {
 		return err
 	}
 	if err := h.allow(*l); err != nil {
@@ -102,14 +94,19 @@ func (h *Hub) makeTogether(ctx context.Context, js jetstream.JetStream, l *wire.
 		}
 	}
 	// The last step: from now on a missing stream is a loss.
-	data, err = json.Marshal(l)
+	return keys.settle(ctx, wire.LayoutKey, l)
+}
+
+// settle writes a layout under a key unless another node has written one there, and tells the one that stands.
+func (k layoutKeys) settle(ctx context.Context, key string, l *wire.Layout) error {
+	data, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("encode layout: %w", err)
 	}
-	if _, err := bucket.Create(ctx, wire.LayoutKey, data); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
-		return fmt.Errorf("write %s: %w", wire.LayoutKey, err)
+	if _, err := k.bucket.Create(ctx, key, data); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+		return fmt.Errorf("write %s: %w", key, err)
 	}
-	_, err = keys.get(ctx, wire.LayoutKey, l)
+	_, err = k.get(ctx, key, l)
 	return err
 }
 
