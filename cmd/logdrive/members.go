@@ -38,14 +38,9 @@ func evictCommand() *cli.Command {
 		Description: "A lost node counts as a member until then: it takes more than half of all members to change anything. It must not come back: wipe its store.\n" +
 			"Start its replacement first: the copies it had are made there as soon as it is evicted.",
 		Flags: memberFlagsOf(yes("force", "even if fewer than three members stay"), yes("json", "print JSON")),
-		Action: func(c *cli.Context) error {
-			return withHub(c, oneName, func(c *cli.Context, nc *nats.Conn, name string) error {
-				if err := cluster.EvictMember(c.Context, nc, name, c.Bool("force")); err != nil {
-					return err
-				}
-				return listMembers(c, nc, "")
-			})
-		},
+		Action: withMember(func(c *cli.Context, nc *nats.Conn, name string) error {
+			return cluster.EvictMember(c.Context, nc, name, c.Bool("force"))
+		}),
 	}
 }
 
@@ -57,16 +52,11 @@ func leaveCommand() *cli.Command {
 		Description: "The command waits until it is done; if it is interrupted, the node goes on.",
 		Flags: memberFlagsOf(yes("force", "even if fewer than three members stay"), yes("json", "print JSON"),
 			span("timeout", time.Hour, "how long to wait until it has left")),
-		Action: func(c *cli.Context) error {
-			return withHub(c, oneName, func(c *cli.Context, nc *nats.Conn, name string) error {
-				ctx, cancel := context.WithTimeout(c.Context, c.Duration("timeout"))
-				defer cancel()
-				if err := cluster.DismissMember(ctx, nc, name, c.Bool("force")); err != nil {
-					return err
-				}
-				return listMembers(c, nc, "")
-			})
-		},
+		Action: withMember(func(c *cli.Context, nc *nats.Conn, name string) error {
+			ctx, cancel := context.WithTimeout(c.Context, c.Duration("timeout"))
+			defer cancel()
+			return cluster.DismissMember(ctx, nc, name, c.Bool("force"))
+		}),
 	}
 }
 
@@ -114,6 +104,18 @@ func withHub(c *cli.Context, argument func(*cli.Context) (string, error), do fun
 	}
 	defer nc.Close()
 	return do(c, nc, name)
+}
+
+// withMember does something to one member, and lists those that are left.
+func withMember(do func(*cli.Context, *nats.Conn, string) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		return withHub(c, oneName, func(c *cli.Context, nc *nats.Conn, name string) error {
+			if err := do(c, nc, name); err != nil {
+				return err
+			}
+			return listMembers(c, nc, name)
+		})
+	}
 }
 
 func listMembers(c *cli.Context, nc *nats.Conn, _ string) error {
