@@ -6,13 +6,13 @@
 // the sender knows the host's last sequence, writes the message, syncs it, and answers. The answer goes the same way back. An agent that does
 // not know where its host stands asks hello.<host> (hello.go): the answer is the head of the host's chain (head.go) and the table of what it
 // holds (chain.go; following.go keeps what was read of a long one), unless another agent ships that host now (links.go). Receivers join the account LOGS from elsewhere with Connect (connect.go), or in
-// process. store.go keeps what makes a hub the same hub after a restart, and repair.go what a kill would leave unreadable.
+// process. store.go keeps what makes a hub the same hub after a restart, and repair.go what a kill would leave unreadable; mapping.go leads batches into the layout of now, and health.go ends a node that cannot write any more.
 //
-// The walk of a change of the layout: WantLayout writes the key (relayout.go, layout.go); every node follows it (follow.go) and leads batches nowhere; the driver (drive.go) waits for
+// The walk of a change of the layout: WantLayout writes the key (relayout.go, layout.go); every node follows it (follow.go) and leads batches nowhere; the driver (drive.go; still.go knows when a sealed stream has come to its end) waits for
 // the floors, seals the old streams, writes each host's table for its new one, makes those, and replaces the layout; every node follows again.
 //
 // The walk of a node: it learns from its adapter (adapter.go) who it is, waits until enough peers are known (life.go, discovery.go), starts its server with routes to them (node.go, route.go) and has a
-// leader. It founds the hub together with the others, or takes over the layout that is there (together.go); the one that leads spreads the work (spread.go). Operators ask any node (admin.go) for its members
+// leader. It founds the hub together with the others, or takes over the layout that is there (together.go); the one that leads spreads the work (spread.go), and one that is cut off sends receivers away (alone.go); gateways stay as they were at its start (gateway.go). Operators ask any node (admin.go) for its members
 // (members.go), make one leave (leave.go) or give a hub that has lost too many a leader again (rescue.go). A spoke is linked to its hub as a leaf (spoke.go); a hub node there passes on what agents say (relay.go).
 //
 // Guarantees: what the hub answered with an acknowledgement is on its disk, or on the disks of two of three nodes. A batch is stored once and after the one it expects, or refused. A stream

@@ -6,7 +6,7 @@
 //
 // The walk of a partition: a tenure reads the record and reconciles the archive with it, whoever owns the partition; reads again what a restored archive lacks
 // (heal.go); waits until the coordinator wants this archive to own it and nobody else does any more, and takes it over by compare-and-set; archives until another
-// is wanted, then releases it with its last floor in one write (tenure.go, record.go).
+// is wanted, then releases it with its last floor in one write (tenure.go, record.go; key.go reads and writes keys).
 //
 // The fleet: each receiver keeps a lease and watches those of the others (lease.go, member.go, roster.go). One of them is elected coordinator: it writes
 // wishes, who should own what (coordinator.go, wish.go), and purges what is archived (keep.go, shrink.go). A session holds all that for one layout of the
