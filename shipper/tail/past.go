@@ -36,7 +36,6 @@ func (g *generation) mayStandIn(e entry, byContent bool) bool {
 
 // resume reads an ended generation on that has grown.
 func (s *source) resume(g *generation, e entry, now time.Time) {
-	g.inode, g.path = e.st.inode(), e.path
 	g.attach(e.held)
 	g.look(e.st, now)
 	g.sees(e.st.size)
