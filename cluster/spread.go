@@ -17,12 +17,9 @@ import (
 // spreadEvery is how often the leaders of the streams are looked at. After the restart of a node it leads nothing until then.
 const spreadEvery = 10 * time.Second
 
-// A replica that is at most so many batches behind, and was heard of a moment ago, can lead its stream. JetStream calls it current only while nothing is on its way to it, which
-// under load may be never.
-const (
-	leadBehind = 64
-	leadHeard  = 3 * time.Second
-)
+// leadBehind is how many batches a replica may be behind that can lead its stream, if its leader has heard of it within heardWithin. JetStream calls it current only while nothing is on its
+// way to it, which under load may be never.
+const leadBehind = 64
 
 // spreader moves the leaders of streams from nodes that lead many to those that lead few: the leader of a stream does most of its work. The node that leads the cluster has it; two at once, or
 // none, would do no harm.
@@ -101,7 +98,7 @@ func (s *spreader) placed(ctx context.Context) (map[string]placement, error) {
 }
 
 func canLead(r *jetstream.PeerInfo) bool {
-	return !r.Offline && (r.Current || r.Active > 0 && r.Lag <= leadBehind) && r.Active < leadHeard
+	return !r.Offline && (r.Current || r.Active > 0 && r.Lag <= leadBehind) && r.Active < heardWithin
 }
 
 // nextMove is a stream whose leader should be another node, and which; "" when no node leads two more than another that could take one. The same input gives the same move.

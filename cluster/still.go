@@ -11,7 +11,7 @@ import (
 	"github.com/logdrive/logdrive/cluster/wire"
 )
 
-// stillFor is how long nothing may have been stored in any sealed stream of several replicas. heardWithin is how recently a leader must have heard of a replica for that to count: it
+// stillFor is how long nothing may have been stored in any sealed stream of several replicas. heardWithin is how recently a leader must have heard of a replica for it to be there: it
 // hears from each every second.
 const (
 	stillFor    = 2 * time.Second
