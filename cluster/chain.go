@@ -39,9 +39,29 @@ func (c *chain) name() string { return c.stream.CachedInfo().Config.Name }
 // state is a host's chain at one moment.
 type state struct {
 	head     uint64     // sequence of the last batch; 0: none
+	stored   bool       // that is the batch which the asker tried
 	archived uint64     // as of which the table was written
 	table    wire.Table // up to head; empty when the asker knows it
 	writer   string     // of the last batch, as far as known; where the layout was changed since, of the last one before
+}
+
+// standing is what an agent asks for.
+func (c *chain) standing(ctx context.Context, asked wire.Hello) (state, error) {
+	if asked.Tried != "" {
+		return c.tried(ctx, asked.After, asked.Tried)
+	}
+	return c.read(ctx, asked.After)
+}
+
+// tried looks whether the head is a certain batch. The table is not needed for that: its leader may be gone with the node whose acknowledgement the agent misses.
+func (c *chain) tried(ctx context.Context, after uint64, fingerprint string) (state, error) {
+	head, err := c.head(ctx)
+	if err != nil {
+		return state{}, err
+	}
+	expected, ok := wire.Expectation(head.header)
+	stored := ok && expected == after && wire.Fingerprint(head.header) == fingerprint
+	return state{head: head.sequence, stored: stored, writer: head.header.Get(wire.HeaderWriter)}, nil
 }
 
 // read brings the host's table up to the head. With after at the head, there is nothing to tell but that.

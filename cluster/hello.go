@@ -182,7 +182,7 @@ func (h *hello) welcome(ctx context.Context, subject string, data []byte) (*wire
 		return nil, at.why
 	}
 	c := at.f.chain(host)
-	st, err := c.read(ctx, asked.After)
+	st, err := c.standing(ctx, asked)
 	if errors.Is(err, errWentBack) && h.lostEnd(host, c.f.bucket.CachedInfo().Config.Replicas) {
 		return refuse(w, "%v; restore the hub's store, or found a new hub", err), nil
 	}
@@ -197,15 +197,15 @@ func (h *hello) welcome(ctx context.Context, subject string, data []byte) (*wire
 	if st.writer != "" && st.writer != asked.Writer && time.Since(h.since) < settle {
 		return nil, fmt.Errorf("hub has just started, and host %s was shipped by another agent (writer id %s) that may be about to link again", host, st.writer)
 	}
-	h.fill(w, c, st, asked.After)
+	h.fill(w, c, st, asked)
 	return w, nil
 }
 
-func (h *hello) fill(w *wire.Welcome, c *chain, st state, after uint64) {
+func (h *hello) fill(w *wire.Welcome, c *chain, st state, asked wire.Hello) {
 	w.Stream, w.Created = c.name(), c.created
-	w.Head, w.Archived = st.head, st.archived
+	w.Head, w.Stored, w.Archived = st.head, st.stored, st.archived
 	w.MaxBatch = batchWish(c.f.layout.StreamBytes)
-	if after != st.head || st.head == 0 {
+	if asked.Tried == "" && (asked.After != st.head || st.head == 0) {
 		w.Table = &st.table
 	}
 }

@@ -293,3 +293,36 @@ func TestManyHellosAtOnce(t *testing.T) {
 	}
 	asking.Wait()
 }
+
+// Whether a batch was stored is told by the chain alone: the bucket's leader may have gone with the node that did not acknowledge it.
+func TestHelloTellsWhetherABatchWasStored(t *testing.T) {
+	s := newStand(t)
+	var table wire.Table
+	s.line(t, 0, &table)
+	before := table.Sequence
+	s.line(t, 1, &table)
+	if err := s.js.DeleteKeyValue(t.Context(), wire.Bucket); err != nil {
+		t.Fatal(err)
+	}
+	header := func(n uint64, line string) map[string][]string {
+		return clustertest.Batch("web1", "w-a", n, "/x", int64(n)*9, []byte(line)).Header
+	}
+	for _, c := range []struct {
+		what   string
+		after  uint64
+		header map[string][]string
+		stored bool
+	}{
+		{"the head", before, header(1, "line 001\n"), true},
+		{"the head, but not behind that batch", before - 1, header(1, "line 001\n"), false},
+		{"other bytes", before, header(1, "line 002\n"), false},
+		{"another number", before, header(2, "line 001\n"), false},
+		{"the one before the head", 0, header(0, "line 000\n"), false},
+	} {
+		ask := hello("a", c.after)
+		ask.Tried = wire.Fingerprint(c.header)
+		if w := clustertest.Hello(t, s.agent, "web1", ask); w.Stored != c.stored || w.Head != table.Sequence || w.Stream != s.name() || w.Table != nil {
+			t.Errorf("%s: %+v, want stored %v and no table", c.what, w, c.stored)
+		}
+	}
+}

@@ -17,9 +17,9 @@ var ErrConflict = errors.New("another agent ships this host")
 // ErrRefused says that the hub will not take batches from this agent, whatever it does.
 var ErrRefused = errors.New("the hub refuses this agent")
 
-// ask says hello once. after is the sequence up to which the chain is known; 0 asks for the whole table.
-func (s *Shipper) ask(ctx context.Context, after uint64, timeout time.Duration) (wire.Welcome, error) {
-	question, err := wire.Hello{Version: wire.Version, Writer: s.cfg.Writer, Session: s.cfg.Session, After: after}.Encode()
+// ask says hello once. after is the sequence up to which the chain is known; 0 asks for the whole table. tried is the fingerprint of a batch that may be the next one; "": none is.
+func (s *Shipper) ask(ctx context.Context, after uint64, tried string, timeout time.Duration) (wire.Welcome, error) {
+	question, err := wire.Hello{Version: wire.Version, Writer: s.cfg.Writer, Session: s.cfg.Session, After: after, Tried: tried}.Encode()
 	if err != nil {
 		return wire.Welcome{}, fmt.Errorf("encode hello: %w", err)
 	}
@@ -65,7 +65,7 @@ func (s *Shipper) hello(ctx context.Context) (wire.Welcome, error) {
 	wait := newBackoff(s.cfg.RetryMin, s.cfg.RetryMax)
 	conflictSince := time.Time{}
 	for timeout := s.cfg.AckTimeout; ; timeout = min(2*timeout, s.cfg.MaxAckTimeout) {
-		w, err := s.ask(ctx, 0, timeout)
+		w, err := s.ask(ctx, 0, "", timeout)
 		switch {
 		case err == nil && w.Table != nil:
 			s.state.reached(true)

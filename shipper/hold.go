@@ -57,7 +57,7 @@ func (st *stretch) askArchived(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		w, err := st.ask(ctx, st.head.Load(), st.cfg.MaxAckTimeout)
+		w, err := st.ask(ctx, st.head.Load(), "", st.cfg.MaxAckTimeout)
 		if err != nil {
 			st.cfg.Logger.Debug("hub does not say what is archived; files stay held", "err", err)
 			continue

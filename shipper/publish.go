@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/logdrive/logdrive/cluster/wire"
 )
 
 // errRewind says that the chain is not where this agent took it to be: hello tells where it is.
@@ -26,9 +28,10 @@ const (
 )
 
 // publisher sends the batches of one chain, one at a time. The expectation it holds and the positions of the tailer come from the same answers:
-// a Welcome, then the PubAcks of the current attempts (rule P2).
+// a Welcome, then the PubAcks of the current attempts, or the hub's word that one of these is stored (rule P2).
 type publisher struct {
 	js       jetstream.JetStream
+	ask      func(ctx context.Context, after uint64, tried string, timeout time.Duration) (wire.Welcome, error)
 	subject  string
 	stream   string
 	expected uint64    // sequence of the chain's head
@@ -86,7 +89,7 @@ func next(ctx context.Context, in <-chan *batch) (b *batch, ready bool, err erro
 }
 
 // publish tries until the hub has the batch: the same bytes with the same expectation each time, so that they are stored once whatever became of the
-// attempts before. A late copy of one of those makes a later attempt fail with errRewind, never doubles it.
+// attempts before. When one of those was stored and its answer lost, a later attempt is refused; if the batch is the head, shipping goes on behind it.
 func (p *publisher) publish(ctx context.Context, b *batch) error {
 	wait, timeout := p.retry(), p.patience.now
 	for attempt := 1; ; attempt++ {
@@ -103,6 +106,9 @@ func (p *publisher) publish(ctx context.Context, b *batch) error {
 		if verdict := decide(err); verdict != nil {
 			if attempt > 1 && isAPI(err, codeWrongLastSequence) {
 				p.patience.impatient()
+				if p.stored(ctx, b, timeout) {
+					return nil
+				}
 			}
 			return fmt.Errorf("publish batch %d expecting %d in %s: %w: %w", b.header.Number, p.expected, p.stream, verdict, err)
 		}
@@ -137,6 +143,20 @@ func (p *publisher) attempt(ctx context.Context, b *batch, timeout time.Duration
 		return 0, fmt.Errorf("%w: acknowledged as %d of %s", errRewind, ack.Sequence, ack.Stream)
 	}
 	return ack.Sequence, nil
+}
+
+// stored asks whether the batch is the chain's head, and goes on behind it if so. Hello would tell that as well, but it reads the table, too, whose leader may have ended with the node that did not
+// answer; and the files would be read again.
+func (p *publisher) stored(ctx context.Context, b *batch, timeout time.Duration) bool {
+	header := nats.Header{}
+	b.header.Put(header)
+	w, err := p.ask(ctx, p.expected, wire.Fingerprint(header), timeout)
+	if err != nil || !w.Stored || w.Stream != p.stream || w.Head <= p.expected {
+		return false
+	}
+	p.log.Info("the batch had been stored; its acknowledgement was lost", "stream", p.stream, "batch", b.header.Number)
+	p.expected = w.Head
+	return true
 }
 
 // decide says what a failed attempt means for the batch: nil, try the same again.

@@ -105,7 +105,7 @@ func (s *Shipper) newStretch(w wire.Welcome) *stretch {
 
 func (s *Shipper) newPublisher(w wire.Welcome) *publisher {
 	return &publisher{
-		js: s.js, subject: wire.LogSubject(s.cfg.Host), stream: w.Stream, expected: w.Head,
+		js: s.js, ask: s.ask, subject: wire.LogSubject(s.cfg.Host), stream: w.Stream, expected: w.Head,
 		patience: s.patience, retry: func() *backoff { return newBackoff(s.cfg.RetryMin, s.cfg.RetryMax) },
 		log: s.cfg.Logger, metrics: s.metrics,
 	}

@@ -3,8 +3,12 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/zeebo/xxh3"
 )
 
 // Version is the protocol version this code speaks. A hub and an agent with different ones refuse each other.
@@ -12,14 +16,15 @@ const Version = 1
 
 // Headers of a batch.
 const (
-	HeaderVersion  = "Logdrive-Version"
-	HeaderWriter   = "Logdrive-Writer"
-	HeaderBatch    = "Logdrive-Batch"
-	HeaderChunk    = "Logdrive-Chunk"
-	HeaderOpen     = "Logdrive-Open"
-	HeaderMissing  = "Logdrive-Missing"
-	HeaderForget   = "Logdrive-Forget"
-	HeaderSum      = "Logdrive-Sum"
+	headerPrefix   = "Logdrive-"
+	HeaderVersion  = headerPrefix + "Version"
+	HeaderWriter   = headerPrefix + "Writer"
+	HeaderBatch    = headerPrefix + "Batch"
+	HeaderChunk    = headerPrefix + "Chunk"
+	HeaderOpen     = headerPrefix + "Open"
+	HeaderMissing  = headerPrefix + "Missing"
+	HeaderForget   = headerPrefix + "Forget"
+	HeaderSum      = headerPrefix + "Sum"
 	HeaderEncoding = "Content-Encoding"
 	// HeaderExpected is the server's own: the sequence of the host's previous batch. The server stores it with the message, so each names its predecessor.
 	HeaderExpected = "Nats-Expected-Last-Subject-Sequence"
@@ -113,6 +118,17 @@ func (b *Batch) Put(h map[string][]string) {
 		h[HeaderChunk] = append(h[HeaderChunk], fmt.Sprintf("%d %d %d %d %d:%016x %s",
 			c.Generation, c.Offset, c.Length, c.Lines, c.Check.Len, c.Check.Sum, escape(c.Source)))
 	}
+}
+
+// Fingerprint tells batches apart by all that their agents say in the headers, the sum of the bytes included: xxh3-64, in hexadecimal. What the server adds is left out.
+func Fingerprint(h map[string][]string) string {
+	hash := xxh3.New()
+	for _, key := range slices.Sorted(maps.Keys(h)) {
+		if strings.HasPrefix(key, headerPrefix) || key == HeaderEncoding {
+			fmt.Fprintf(hash, "%s %q\n", key, h[key])
+		}
+	}
+	return fmt.Sprintf("%016x", hash.Sum64())
 }
 
 // ParseBatch reads the headers of a message. Its error wraps ErrMalformed.

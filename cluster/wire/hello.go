@@ -13,6 +13,7 @@ type Hello struct {
 	Writer  string `json:"writer"`          // id of the agent's state directory
 	Session string `json:"session"`         // id of the agent's process; its leaf's name ends in it
 	After   uint64 `json:"after,omitempty"` // the agent knows the chain up to here: no table is wanted if that is the head
+	Tried   string `json:"tried,omitempty"` // Fingerprint of a batch that names After and may have been stored: no table is wanted, only whether it is the head
 }
 
 // Welcome is the answer. Position and expectation of the agent come from it together (rule P2).
@@ -23,6 +24,7 @@ type Welcome struct {
 	Stream   string    `json:"stream"`             // where the chain is
 	Created  time.Time `json:"created"`            // when that stream was created
 	Head     uint64    `json:"head"`               // sequence of the chain's last batch, asked of the stream's leader; 0: none
+	Stored   bool      `json:"stored,omitempty"`   // Head is the batch that was tried
 	Archived uint64    `json:"archived"`           // the chain up to here is in the archive (a lower bound)
 	MaxBatch int       `json:"max_batch"`          // raw bytes a batch should not exceed, 0: no wish
 	Table    *Table    `json:"table,omitempty"`    // what the chain holds up to Head
