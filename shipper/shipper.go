@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -31,6 +32,8 @@ type Shipper struct {
 	saving   atomic.Bool   // a checkpoint is being written
 	head     atomic.Uint64 // sequence of the chain's head, as far as acknowledged
 	archived chan uint64   // answers to askArchived
+
+	observeAt time.Time // not before this is it looked again how far behind the agent is
 }
 
 // New joins the parts of an agent. nc is a connection to the agent's own leaf; the tailer and the store belong to the Shipper from now on, until Run returns.
