@@ -50,6 +50,9 @@ var (
 func openIndex(dir string) (*bbolt.DB, string, error) {
 	path := filepath.Join(dir, indexFile)
 	fresh, err := mayFound(dir, path)
+	if err == nil && fresh {
+		err = foundIndex(path)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -57,7 +60,7 @@ func openIndex(dir string) (*bbolt.DB, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("open archive index %s: %w; if it cannot be read, %s", path, err, remedy)
 	}
-	id, err := checkIndex(db, fresh)
+	id, err := checkIndex(db)
 	if err != nil {
 		return nil, "", errors.Join(fmt.Errorf("archive index %s: %w; if it cannot be read, %s", path, err, remedy), db.Close())
 	}
@@ -80,12 +83,31 @@ func mayFound(dir, path string) (bool, error) {
 	return true, nil
 }
 
-func checkIndex(db *bbolt.DB, fresh bool) (id string, err error) {
-	if fresh {
-		if err := db.Update(foundIndex); err != nil {
-			return "", fmt.Errorf("found: %w", err)
-		}
+// foundIndex makes an index beside its place and moves it there whole: one that a crash left without its buckets would be refused for ever. Until the directory is synced a loss of power may
+// take it away again, with nothing in it.
+func foundIndex(path string) error {
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("found archive index: %w", err)
 	}
+	db, err := bbolt.Open(fresh, 0o600, indexOptions(false))
+	if err != nil {
+		return fmt.Errorf("found archive index %s: %w", fresh, err)
+	}
+	err = at("index: opened")
+	if err == nil {
+		err = db.Update(fillIndex)
+	}
+	if err := errors.Join(err, db.Close(), at("index: filled")); err != nil {
+		return fmt.Errorf("found archive index %s: %w", fresh, err)
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return fmt.Errorf("found archive index: %w", err)
+	}
+	return nil
+}
+
+func checkIndex(db *bbolt.DB) (id string, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
 		id, err = indexID(tx)
 		return err
@@ -93,7 +115,7 @@ func checkIndex(db *bbolt.DB, fresh bool) (id string, err error) {
 	return id, err
 }
 
-func foundIndex(tx *bbolt.Tx) error {
+func fillIndex(tx *bbolt.Tx) error {
 	for _, name := range allBuckets {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err

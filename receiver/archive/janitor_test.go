@@ -336,6 +336,32 @@ func TestStrangeIndexesAreRefused(t *testing.T) {
 	}
 }
 
+// A receiver that is killed while it founds its archive must be able to start again.
+func TestKillWhileTheArchiveIsFounded(t *testing.T) {
+	for _, where := range []string{"index: opened", "index: filled"} {
+		cfg := archive.DefaultConfig()
+		cfg.Dir = t.TempDir() + "/archive"
+		archive.SetFault(func(here string) error {
+			if here == where {
+				return errCrash
+			}
+			return nil
+		})
+		_, err := archive.Open(cfg)
+		archive.SetFault(nil)
+		if !errors.Is(err, errCrash) {
+			t.Fatalf("%s: it opens with %v", where, err)
+		}
+		a, err := archive.Open(cfg)
+		if err != nil {
+			t.Fatalf("after %q: %v", where, err)
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestStreamMadeAnewIsAnother(t *testing.T) {
 	s := newSite(t)
 	s.send(web1, chunk(syslog, 1, 0), "one\n")

@@ -35,7 +35,7 @@ func OpenReader(dir string) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open archive index %s: %w", path, err)
 	}
-	id, err := checkIndex(db, false)
+	id, err := checkIndex(db)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("archive index %s: %w", path, err), db.Close())
 	}
