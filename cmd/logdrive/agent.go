@@ -27,7 +27,7 @@ func agentCommand() *cli.Command {
 		Usage:     "ship the files of this host to a hub",
 		ArgsUsage: "PATH...   files, directories or quoted globs such as '/var/log/**/*.log'",
 		Flags: join(commonFlags(), agentFlags(), []cli.Flag{
-			list("hub", "nats-leaf://host:port, ws://host:port or wss://host of a hub node (repeatable); the other nodes are learnt from it"),
+			list("hub", "nats-leaf://host:port, ws://host:port or wss://host of a hub node (repeatable); the other nodes are learnt from it; ${NAME} stands for a variable of the environment"),
 			text("proxy", "", "http://host:port of an HTTP proxy on the way to the hub, or none (for ws:// and wss://: HTTP_PROXY, HTTPS_PROXY, NO_PROXY)"),
 			secretFlag("file with the hub's secret"),
 			text("stdin", "", "ship standard input as the source of this name"),
@@ -50,14 +50,18 @@ func runAgent(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(c.StringSlice("hub")) == 0 {
+	addresses, err := hubs(c)
+	if err != nil {
+		return err
+	}
+	if len(addresses) == 0 {
 		return errors.New("--hub nats-leaf://host:port is missing: name a hub node's leaf listener, or its WebSocket listener as ws:// or wss://")
 	}
 	proxy, err := proxyFunc(c.String("proxy"))
 	if err != nil {
 		return err
 	}
-	a := agent{c: c, p: p, state: c.String("state"), hubs: c.StringSlice("hub"), proxy: proxy, secret: secret, paths: paths, stdin: c.String("stdin")}
+	a := agent{c: c, p: p, state: c.String("state"), hubs: addresses, proxy: proxy, secret: secret, paths: paths, stdin: c.String("stdin")}
 	group, ctx := errgroup.WithContext(c.Context)
 	ctx, end := context.WithCancel(ctx)
 	group.Go(func() error { return p.serve(ctx) })

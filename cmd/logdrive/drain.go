@@ -74,14 +74,18 @@ func runDrain(c *cli.Context) error {
 
 // connectOnce connects to the hub, or tells at once why not: there is somebody who reads it.
 func connectOnce(c *cli.Context) (*nats.Conn, error) {
-	if hubOf(c) == "" {
+	hub, err := hubOf(c)
+	if err != nil {
+		return nil, err
+	}
+	if hub == "" {
 		return nil, errors.New("--hub nats://host:port is missing: name a hub node's client listener")
 	}
 	secret, err := needSecret(c)
 	if err != nil {
 		return nil, err
 	}
-	return cluster.Connect(hubOf(c), secret, nats.Name("logdrive "+c.Command.Name))
+	return cluster.Connect(hub, secret, nats.Name("logdrive "+c.Command.Name))
 }
 
 // choose finds a receiver by its archive's id or by its name.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,7 +21,7 @@ func receiverCommand() *cli.Command {
 		Name:  "receiver",
 		Usage: "write the archive; with a hub node in the same process, or joined to a hub elsewhere",
 		Flags: join(commonFlags(), archiveFlags(), memberFlags(), hubFlags(), clusterFlags(), []cli.Flag{
-			list("hub", "nats://host:port of a node of a hub that runs elsewhere (repeatable; default: run a hub node here)"),
+			list("hub", "nats://host:port of a node of a hub that runs elsewhere (repeatable; default: run a hub node here); ${NAME} stands for a variable of the environment"),
 			secretFlag("file with the hub's secret; needed with --hub"),
 		}),
 		Action:          runReceiver,
@@ -39,8 +38,12 @@ func runReceiver(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if hubOf(c) != "" {
-		return receiveFrom(c, p)
+	elsewhere, err := hubOf(c)
+	if err != nil {
+		return err
+	}
+	if elsewhere != "" {
+		return receiveFrom(c, p, elsewhere)
 	}
 	hub, err := newHub(c, p, c.String("store"))
 	if err != nil {
@@ -68,7 +71,7 @@ func runReceiver(c *cli.Context) error {
 	return group.Wait()
 }
 
-func receiveFrom(c *cli.Context, p *process) error {
+func receiveFrom(c *cli.Context, p *process, hub string) error {
 	secret, err := needSecret(c)
 	if err != nil {
 		return err
@@ -78,7 +81,7 @@ func receiveFrom(c *cli.Context, p *process) error {
 	group.Go(func() error { return p.serve(ctx) })
 	group.Go(func() error {
 		defer end()
-		nc, err := connect(ctx, hubOf(c), secret, p.log)
+		nc, err := connect(ctx, hub, secret, p.log)
 		if err != nil || nc == nil {
 			return err
 		}
@@ -89,9 +92,6 @@ func receiveFrom(c *cli.Context, p *process) error {
 	})
 	return group.Wait()
 }
-
-// hubOf is the hub that runs elsewhere: the addresses of its nodes, as Connect takes them.
-func hubOf(c *cli.Context) string { return strings.Join(c.StringSlice("hub"), ",") }
 
 // connect joins a hub, and waits for one that does not run yet or is being started again. Without a connection nor an error, ctx ended.
 func connect(ctx context.Context, hub, secret string, log *slog.Logger) (*nats.Conn, error) {
