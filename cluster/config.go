@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -106,7 +107,7 @@ func (a Advertise) validate() error {
 		}
 	}
 	if a.Websocket != "" {
-		if u, err := url.Parse(a.Websocket); err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Hostname() == "" {
+		if u, err := readURL(a.Websocket); err != nil || u.Scheme != schemeWS && u.Scheme != schemeWSS || u.Hostname() == "" {
 			faults = append(faults, fmt.Errorf("websocket-advertise %q is not ws://host:port or wss://host:port", a.Websocket))
 		}
 	}
@@ -169,7 +170,7 @@ const (
 
 // hubURL reads the address of a hub for agents. The port of a WebSocket address may be left away.
 func hubURL(hub string) (*url.URL, error) {
-	u, err := url.Parse(hub)
+	u, err := readURL(hub)
 	if err != nil {
 		return nil, fmt.Errorf("hub address %q: %w", hub, err)
 	}
@@ -192,6 +193,22 @@ func hubURL(hub string) (*url.URL, error) {
 	}
 	if !slices.Contains([]string{schemeLeaf, schemeWS, schemeWSS}, u.Scheme) || u.Port() == "" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("hub address %q is not nats-leaf://host:port, ws://host:port or wss://host", hub)
+	}
+	return u, nil
+}
+
+// readURL parses an address and refuses what the parser lets through and nobody can dial: an IPv6 address without brackets, whose last group it takes for the port, and
+// ports that there are not.
+func readURL(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	if strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "[") {
+		return nil, fmt.Errorf("an IPv6 address stands in brackets: %s://[fd00::1]:port", u.Scheme)
+	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || n == 0) {
+		return nil, fmt.Errorf("port %s is not 1 to 65535", u.Port())
 	}
 	return u, nil
 }

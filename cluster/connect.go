@@ -44,7 +44,7 @@ func checkClientURL(hubs string) error {
 }
 
 func checkOneClientURL(hub string) error {
-	u, err := url.Parse(hub)
+	u, err := readURL(hub)
 	if err != nil {
 		return fmt.Errorf("hub address %q: %w", hub, err)
 	}

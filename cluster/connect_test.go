@@ -91,3 +91,21 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+func TestReceiverAddressesThatCannotBe(t *testing.T) {
+	for hub, want := range map[string]string{
+		"nats-leaf://hub:7422":          "is for agents",
+		"nats://":                       "is not nats://host:port",
+		"nats://::1":                    "an IPv6 address stands in brackets",
+		"nats://[::1]:1,nats://::1:422": "an IPv6 address stands in brackets",
+		"nats://hub:65536":              "port 65536 is not 1 to 65535",
+	} {
+		nc, err := cluster.Connect(hub, clustertest.Secret)
+		if err == nil {
+			nc.Close()
+		}
+		if err == nil || errors.Is(err, cluster.ErrUnreachable) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want it to say %q", hub, err, want)
+		}
+	}
+}

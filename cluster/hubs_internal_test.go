@@ -92,9 +92,30 @@ func TestNodesAreLearntAndForgotten(t *testing.T) {
 	s.learn(told(true, "10.0.0.1:7422", "10.0.0.3:7422"), via)
 	wants(t, s, "nats-leaf://10.0.0.9:7422", "nats-leaf://10.0.0.3:7422")
 
+	six := hubsOf(t, nobody, "nats-leaf://[fd00::9]:7422")
+	six.learn(told(true, "[fd00::1]:7422", "[fd00::2]:7422", "[::1]:7422", "fd00::4:7422"), six.next(t.Context()))
+	wants(t, six, "nats-leaf://[fd00::9]:7422", "nats-leaf://[fd00::2]:7422")
+	own := hubsOf(t, nobody, "nats-leaf://[::1]:7422")
+	own.learn(told(true, "[::1]:7422", "[::1]:7423"), own.next(t.Context()))
+	wants(t, own, "nats-leaf://[::1]:7422", "nats-leaf://[::1]:7423")
+
 	w := hubsOf(t, nobody, "wss://hub.example")
 	w.learn(told(true, "a.example:443", "b.example:8443"), w.next(t.Context()))
 	wants(t, w, "wss://hub.example:443", "wss://b.example:8443")
+}
+
+func TestListenerOfEveryAddressIsReachedAtTheNodesHost(t *testing.T) {
+	for _, c := range []struct{ listener, host, want string }{
+		{"[::1]:7422", "fd00::1", "[::1]:7422"},
+		{"[::]:7422", "fd00::1", "[fd00::1]:7422"},
+		{"0.0.0.0:7422", "10.0.0.1", "10.0.0.1:7422"},
+		{":7422", "hub-1.example", "hub-1.example:7422"},
+		{"[::]:7422", "", ""},
+	} {
+		if got := reachable(c.listener, c.host); got != c.want {
+			t.Errorf("%s at host %q is told as %q, want %q", c.listener, c.host, got, c.want)
+		}
+	}
 }
 
 // A dead address costs one failed dial a round, whether it is configured or learnt.

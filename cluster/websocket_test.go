@@ -140,13 +140,19 @@ func TestLeafConfigRefusesAddressesThatCannotBe(t *testing.T) {
 		"wss://agent:secret@hub":        "the secret does not stand in it",
 		"wss://":                        "is not nats-leaf://host:port",
 		"nats-leaf://hub:7422/leafnode": "is not nats-leaf://host:port",
+		"nats-leaf://hub:0":             "port 0 is not 1 to 65535",
+		"nats-leaf://hub:65536":         "port 65536 is not",
+		"nats-leaf://[::1]":             "is not nats-leaf://host:port",
+		"nats-leaf://fd00::1:7422":      "an IPv6 address stands in brackets",
+		"nats-leaf://::1":               "an IPv6 address stands in brackets",
+		"wss://::1":                     "an IPv6 address stands in brackets",
 	} {
 		err := cluster.LeafConfig{Host: "h", Writer: "w", Session: "s", Hubs: []string{hub}, Logger: clustertest.Logger(t)}.Validate()
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want it to say %q", hub, err, want)
 		}
 	}
-	for _, hub := range []string{"ws://hub", "wss://hub.example", "wss://hub.example:8443/logs", "nats-leaf://[::1]:7422"} {
+	for _, hub := range []string{"ws://hub", "wss://hub.example", "wss://hub.example:8443/logs", "nats-leaf://[::1]:7422", "ws://[::1]", "wss://[::1]:8443"} {
 		if err := (cluster.LeafConfig{Host: "h", Writer: "w", Session: "s", Hubs: []string{hub}, Logger: clustertest.Logger(t)}).Validate(); err != nil {
 			t.Errorf("%s: %v", hub, err)
 		}
