@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/logdrive/logdrive/cluster/wire"
@@ -21,3 +22,19 @@ func Still(js jetstream.JetStream) func(context.Context, wire.Layout) (bool, str
 
 // Followed says whether the leader of a stream is to be believed.
 var Followed = followed
+
+// Held is the last sequence that this node itself has of a stream; 0: it has nothing.
+func (h *Hub) Held(stream string) uint64 {
+	info, err := h.server.Jsz(&server.JSzOptions{Account: accountLogs, Streams: true})
+	if err != nil {
+		return 0
+	}
+	for _, a := range info.AccountDetails {
+		for _, s := range a.Streams {
+			if s.Name == stream {
+				return s.State.LastSeq
+			}
+		}
+	}
+	return 0
+}

@@ -22,18 +22,23 @@ const (
 func (h *Hub) watch(ctx context.Context) error {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
-	for ill := 0; ; {
+	for broken := 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		err := h.health()
+		err := h.look()
+		if err == nil {
+			h.ill.Store(0)
+		} else {
+			h.ill.Add(1)
+		}
 		if err == nil || h.node.clustered() && !strings.Contains(err.Error(), "write error") {
-			ill = 0
+			broken = 0
 			continue
 		}
-		if ill++; ill >= healthTries {
+		if broken++; broken >= healthTries {
 			return fmt.Errorf("hub store %s is broken: %w: mend the disk or make room on it, then start the hub again; agents wait meanwhile", h.cfg.StoreDir, err)
 		}
 	}
@@ -47,6 +52,39 @@ func (h *Hub) health() error {
 		if fault.Stream == "" || slices.Contains(ours, fault.Stream) {
 			return errors.New(fault.Error)
 		}
+	}
+	return nil
+}
+
+// look is health, and in a cluster whether the streams here are those of the others. What the server calls healthy will not do: a replica that has not heard of its leader since it started
+// knows nothing that it lacks.
+func (h *Hub) look() error {
+	if err := h.health(); err != nil || !h.node.clustered() {
+		return err
+	}
+	info, err := h.server.Jsz(&server.JSzOptions{Account: accountLogs, Streams: true})
+	if err != nil {
+		return fmt.Errorf("ask server for its streams: %w", err)
+	}
+	ours := streamNames(*h.layout.Load())
+	for _, account := range info.AccountDetails {
+		for _, s := range account.Streams {
+			if slices.Contains(ours, s.Name) && (s.Cluster == nil || s.Cluster.Leader == "") {
+				return fmt.Errorf("stream %s has heard of no leader", s.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// streamsFault is why the streams of this node are not what they should be. Until a node that was started again has what it missed, no other may be stopped, or its streams wait for this one.
+// Later they count as behind after some bad looks in a row: a busy one is behind at any moment.
+func (h *Hub) streamsFault() error {
+	if h.ill.Load() < healthTries {
+		return nil
+	}
+	if err := h.look(); err != nil {
+		return fmt.Errorf("streams of this node are broken, or behind those of the others: %w", err)
 	}
 	return nil
 }

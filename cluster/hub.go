@@ -38,6 +38,7 @@ type Hub struct {
 	limit    int64                       // of the account's store, in bytes
 	server   *server.Server
 	addrs    Addresses
+	ill      atomic.Int64 // bad looks at the streams in a row; a node that has just started counts as ill
 	faults   faults // of a relay's link
 	ready    chan struct{}
 }
@@ -168,6 +169,7 @@ func (h *Hub) serve(ctx context.Context) error {
 	}
 	follower := &follower{hub: h, keys: f.keys, hello: svc, f: f, log: h.log}
 	driver := &driver{js: f.js, keys: f.keys, log: h.log}
+	h.ill.Store(healthTries)
 	close(h.node.ready)
 	close(h.ready)
 	h.log.Info("hub is ready", "name", h.node.name, "hub", f.layout.Hub, "layout", f.layout.Number, "partitions", f.layout.Partitions, "client", h.addrs.Client, "leaf", h.addrs.Leaf)
@@ -267,7 +269,7 @@ func (h *Hub) Secret() string { return h.cfg.Secret }
 func (h *Hub) Leave() { h.node.Leave() }
 
 // Fault is why this node is not all it should be, or nil.
-func (h *Hub) Fault() error { return errors.Join(h.node.Fault(), h.relayFault()) }
+func (h *Hub) Fault() error { return errors.Join(h.node.Fault(), h.relayFault(), h.streamsFault()) }
 
 // Name is the server's.
 func (h *Hub) Name() string { return h.node.name }

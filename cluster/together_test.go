@@ -150,6 +150,31 @@ func TestHubLosesAnyNode(t *testing.T) {
 	}
 }
 
+// Whoever restarts one node after the other waits for this: with a second one gone, no stream that the first has not caught up with takes anything.
+func TestNodeHasAFaultUntilItHasWhatItMissed(t *testing.T) {
+	slow(t)
+	c := clustertest.StartCluster(t, 3, clustertest.Config())
+	if err := c.Nodes[2].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(c.Nodes[0].Receiver(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last *jetstream.PubAck
+	for i := 0; i < 48; {
+		if ack, err := js.Publish(t.Context(), wire.PartSubject(1, 0, "web1"), make([]byte, 1<<20)); err == nil { // else a leader is being elected
+			last, i = ack, i+1
+		}
+	}
+	c.Restart(2)
+	clustertest.Until(t, "the node has no fault", func() bool { return c.Nodes[2].Fault() == nil })
+	if held := c.Nodes[2].Held(last.Stream); held < last.Sequence {
+		t.Errorf("the node has no fault, and %d of %d batches", held, last.Sequence)
+	}
+	streamsAreWhole(t, c.Nodes[2])
+}
+
 func TestEmptyNodeJoinsAHub(t *testing.T) {
 	slow(t)
 	c := clustertest.StartCluster(t, 3, clustertest.Config())

@@ -184,16 +184,6 @@ func (s *site) evict(name string) {
 	s.t.Logf("evicted %s:\n%s", name, said)
 }
 
-// rolling restarts one node after the other, each once the one before has all it missed.
-func (s *site) rolling(v *view) {
-	s.t.Helper()
-	for _, n := range s.nodes {
-		s.awaitWhole(v)
-		n.stop()
-		n.start().ready()
-	}
-}
-
 // pulse is a log that is written to all the time, and how long it stood still in the archive.
 type pulse struct {
 	*source
@@ -277,8 +267,13 @@ type nodesRun struct {
 
 func startNodes(t *testing.T) *nodesRun {
 	t.Helper()
-	r := random(t)
-	s := startSite(t, options{nodes: hubSize, receiver: []string{"--segment-size", "256KiB"}})
+	return loadNodes(startSite(t, options{nodes: hubSize, receiver: []string{"--segment-size", "256KiB"}}))
+}
+
+// loadNodes puts load on a site that runs.
+func loadNodes(s *site) *nodesRun {
+	s.t.Helper()
+	r := random(s.t)
 	n := &nodesRun{site: s, v: s.view(), rand: r, start: time.Now(), pulse: s.pulse()}
 	n.sources, n.stop = s.writers(r)
 	n.pulse.beats(s)
@@ -341,17 +336,6 @@ func (n *nodesRun) disturb(f nodeFault, victim *hubNode, leads string) {
 	mend()
 	victim.ready()
 	n.note("%s, %s, which leads %q, %v", f.name, victim.name, leads, lasts.Round(time.Millisecond))
-}
-
-// All nodes are restarted, one after the other, as for an upgrade.
-func TestChaosNodesRollingRestart(t *testing.T) {
-	slow(t)
-	n := startNodes(t)
-	for range length(1) {
-		n.rolling(n.v)
-		n.note("rolling restart")
-	}
-	n.finish()
 }
 
 // A node loses its disk, and comes back as another.

@@ -67,7 +67,12 @@ func newSite(t testing.TB, o options) *site {
 // startSite makes a site and waits until all of it runs.
 func startSite(t testing.TB, o options) *site {
 	t.Helper()
-	s := newSite(t, o)
+	return newSite(t, o).startAll()
+}
+
+// startAll runs all of a site and waits until it is ready.
+func (s *site) startAll() *site {
+	s.t.Helper()
 	s.startHub()
 	s.receiver.start().ready()
 	s.agent.start().ready()

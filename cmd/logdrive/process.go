@@ -52,12 +52,13 @@ func newProcess(c *cli.Context) (*process, error) {
 		return nil, err
 	}
 	p := &process{log: log, registry: prometheus.NewRegistry(), portsFile: c.String("ports-file")}
-	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.registry.MustRegister(buildInfo(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if address := c.String("http-listen"); address != "" {
 		if p.listener, err = net.Listen("tcp", address); err != nil {
 			return nil, fmt.Errorf("--http-listen %s: %w", address, err)
 		}
 	}
+	log.Info("logdrive starts", "command", c.Command.Name, "version", version, "revision", revision())
 	return p, nil
 }
 
