@@ -50,13 +50,19 @@ func (r *role) renew(from, to release) {
 	r.t.Helper()
 	r.runs(from) // though its file is another's by now
 	r.stop()
-	at := r.start().ready()
+	r.start().well()
+	r.runs(to)
+}
+
+// well waits until the process says that it is.
+func (r *role) well() {
+	r.t.Helper()
+	at := r.ready()
 	until(r.t, r.name+" is well", func() bool {
 		r.alive()
 		status, _ := get(r.t, at.HTTP+"/readyz")
 		return status == http.StatusOK
 	})
-	r.runs(to)
 }
 
 // upgrade takes everything from one binary to another, one process at a time, and the nodes first.

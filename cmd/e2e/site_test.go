@@ -134,8 +134,13 @@ func (s *site) settle(ledger []gap, sources ...*source) {
 // freePort finds a port below those that the system gives away by itself, so that nobody takes it while its owner is dead.
 func freePort(t testing.TB) string {
 	t.Helper()
+	return freePortAt(t, "127.0.0.1")
+}
+
+func freePortAt(t testing.TB, host string) string {
+	t.Helper()
 	for range 1000 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+rand.IntN(18000)))
+		address := net.JoinHostPort(host, strconv.Itoa(12000+rand.IntN(18000)))
 		if l, err := net.Listen("tcp", address); err == nil {
 			must(t, l.Close())
 			return address

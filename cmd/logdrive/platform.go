@@ -21,18 +21,33 @@ import (
 // defaultCluster is the name of a cluster that is given none.
 const defaultCluster = "logdrive"
 
-// dnsAdapter finds the nodes in DNS. Where a name has no port, all nodes listen where this one does.
+// dnsAdapter reads NAME:PORT?server=IP:PORT and _SERVICE._tcp.NAME?server=…. Where a name has no port, all nodes listen where this one does.
 func dnsAdapter(c *cli.Context, p *process, names []string) (cluster.Adapter, error) {
 	port, err := portOf(c, "cluster-listen")
 	if err != nil {
 		return nil, err
 	}
-	for i, name := range names {
-		if !strings.HasPrefix(name, "_") && !strings.Contains(name, ":") && port != 0 {
-			names[i] = net.JoinHostPort(name, strconv.Itoa(port))
+	cfg := dns.Config{Nodes: c.Int("nodes"), Host: ownHost(c), Name: c.String("name"), Zone: c.String("zone"), Logger: p.log}
+	for i, text := range names {
+		q, err := readQuery("dns", []string{text})
+		if err != nil {
+			return nil, err
 		}
+		var server string
+		q.text("server", &server)
+		if err := q.rest(); err != nil {
+			return nil, err
+		}
+		if i > 0 && server != cfg.Server {
+			return nil, fmt.Errorf("--peers dns://%s: all names are asked of one server: name it with each", text)
+		}
+		cfg.Server = server
+		if !strings.HasPrefix(q.name, "_") && !strings.Contains(q.name, ":") && port != 0 {
+			q.name = net.JoinHostPort(q.name, strconv.Itoa(port))
+		}
+		cfg.Names = append(cfg.Names, q.name)
 	}
-	return dns.New(dns.Config{Names: names, Nodes: c.Int("nodes"), Host: ownHost(c), Name: c.String("name"), Zone: c.String("zone"), Logger: p.log})
+	return dns.New(cfg)
 }
 
 // flyAdapter reads fly://NAME?shape=hub-and-spoke. All machines of the app have the same ports.

@@ -60,6 +60,10 @@ func TestPeersTellWhatIsWrong(t *testing.T) {
 		{[]string{"--peers", "aws://nodes?volume-stays=perhaps"}, "volume-stays=perhaps: write true or false"},
 		{[]string{"--peers", "aws://nodes?group=a&group=b"}, "group stands twice"},
 		{[]string{"--peers", "aws://nodes?hook=leave"}, "the Auto Scaling group is not set"},
+		{[]string{"--peers", "dns://hub:1?sever=127.0.0.1:53"}, `unknown setting "sever"; did you mean "server"?`},
+		{[]string{"--peers", "dns://hub:1?server=localhost:53"}, `server "localhost:53" is not IP:port`},
+		{[]string{"--peers", "dns://hub:1?server=[::1]:53", "--peers", "srv://_hub._tcp.test"}, "all names are asked of one server"},
+		{[]string{"--peers", "dns://[::1]:1"}, "list addresses as static peers"},
 		{[]string{"--peers", "aws://nodes", "--peers", "10.0.0.1:6222"}, "name the nodes in one way"},
 		{[]string{"--peers", "gcp://nodes"}, "or aws://TABLE"},
 		{[]string{"--peers", "fly://logs", "--nodes", "0"}, "say with --nodes"},
@@ -71,6 +75,7 @@ func TestPeersTellWhatIsWrong(t *testing.T) {
 	for _, args := range [][]string{
 		{"--peers", "aws://nodes?group=hubs&hook=leave&volume-stays=true&dead-after=1m", "--cluster-listen", "10.0.0.1:6222", "--nodes", "3"},
 		{"--peers", "dns://hub.internal", "--cluster-listen", "10.0.0.1:6222"},
+		{"--peers", "dns://hub.internal?server=[::1]:53", "--peers", "srv://_hub._tcp.test?server=[::1]:53", "--cluster-listen", "10.0.0.1:6222"},
 		{"--peers", "fly://logs", "--cluster-listen", "[::]:4244"},
 	} {
 		if cfg, err := peersOf(t, append([]string{"--nodes", "3"}, args...)...); err != nil || cfg.Adapter == nil {
