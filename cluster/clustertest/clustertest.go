@@ -156,6 +156,16 @@ func (r *running) await(t testing.TB, what string, ready <-chan struct{}) {
 	}
 }
 
+// Ended says that the part has ended.
+func (r *running) Ended() bool {
+	select {
+	case <-r.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Stop ends the part, waits for its end and gives the error of its Run.
 func (r *running) Stop() error {
 	r.cancel()
