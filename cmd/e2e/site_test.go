@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/logdrive/logdrive/cluster/clustertest"
@@ -131,7 +132,10 @@ func (s *site) settle(ledger []gap, sources ...*source) {
 	s.stopHub()
 }
 
-// freePort finds a port below those that the system gives away by itself, so that nobody takes it while its owner is dead.
+// given are the ports that freePort found.
+var given sync.Map
+
+// freePort finds a port below those that the system gives away by itself, so that nobody takes it while its owner is dead: no other test either.
 func freePort(t testing.TB) string {
 	t.Helper()
 	return freePortAt(t, "127.0.0.1")
@@ -141,6 +145,9 @@ func freePortAt(t testing.TB, host string) string {
 	t.Helper()
 	for range 1000 {
 		address := net.JoinHostPort(host, strconv.Itoa(12000+rand.IntN(18000)))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
 		if l, err := net.Listen("tcp", address); err == nil {
 			must(t, l.Close())
 			return address

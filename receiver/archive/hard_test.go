@@ -76,7 +76,10 @@ func child(dir string) {
 			check(a.Sweep(context.Background()))
 		}
 	}()
-	for n := p.Committed() + 1; ; n++ {
+	for n, end := p.Committed()+1, p.Committed()+perChild; ; n++ {
+		if n > end {
+			select {} // on a fast disk the parent would read for ever
+		}
 		check(p.Append(blockMessage(n)))
 		if rand.IntN(3) == 0 {
 			check(p.Cut().Do())
@@ -85,6 +88,9 @@ func child(dir string) {
 		}
 	}
 }
+
+// perChild is how many messages a child archives before it waits for its end.
+const perChild = 40
 
 // TestKill9 kills a receiver at random moments, and looks each time whether what it said is committed is there, and is the right text.
 func TestKill9(t *testing.T) {
