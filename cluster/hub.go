@@ -39,7 +39,7 @@ type Hub struct {
 	server   *server.Server
 	addrs    Addresses
 	ill      atomic.Int64 // bad looks at the streams in a row; a node that has just started counts as ill
-	faults   faults // of a relay's link
+	faults   faults       // of a relay's link
 	ready    chan struct{}
 }
 
