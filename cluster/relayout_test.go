@@ -506,6 +506,9 @@ func TestAgentsShipThroughChanges(t *testing.T) {
 		t.Logf("into %d partitions: %v", partitions, time.Since(start))
 	}
 	time.Sleep(100 * time.Millisecond)
+	for _, l := range liners {
+		clustertest.Until(t, l.host+" has shipped something", l.begun.Load)
+	}
 	cancel()
 	shipping.Wait()
 	player.finish()
