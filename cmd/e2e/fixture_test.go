@@ -1,11 +1,13 @@
 package e2e_test
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -21,8 +23,14 @@ const patience = time.Minute
 // work holds the binary; made and removed by TestMain.
 var work string
 
+// beside is how many tests run at the same time, at least: two cores are half idle with two.
+const beside = 3
+
 func TestMain(m *testing.M) {
 	torture.Main()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(beside, runtime.GOMAXPROCS(0)))); err != nil { // what the command line says comes later
+		panic(err)
+	}
 	os.Exit(run(m))
 }
 
