@@ -19,6 +19,7 @@ type fakeHub struct {
 	last     *fakeEntry // of the key; nil: none
 	watchers map[chan jetstream.KeyValueEntry]bool
 	updated  int // times that the key was renewed
+	refusals int // of deletions to come, as by a hub of several nodes that has not forgotten the write before
 }
 
 func newFakeHub(ttl time.Duration) *fakeHub {
@@ -161,6 +162,10 @@ func (kv *fakeKV) Delete(ctx context.Context, _ string, _ ...jetstream.KVDeleteO
 		return jetstream.ErrKeyRevisionMismatch
 	}
 	return kv.ask(ctx, "delete", func() answer {
+		if kv.hub.refusals > 0 {
+			kv.hub.refusals--
+			return answer{err: jetstream.ErrKeyRevisionMismatch}
+		}
 		if _, ok := kv.hub.put(kv, nil, jetstream.KeyValueDelete, e.revision); !ok {
 			return answer{err: jetstream.ErrKeyRevisionMismatch}
 		}

@@ -67,7 +67,12 @@ func (p *place) reread(ctx context.Context, c claim, revision uint64) (sight, er
 func (p *place) release(ctx context.Context, l *lease) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.attemptTimeout())
 	defer cancel()
-	if err := p.remove(ctx, l); err != nil && !errors.Is(err, ErrDeposed) {
+	err := p.remove(ctx, l)
+	for errors.Is(err, jetstream.ErrKeyRevisionMismatch) && ctx.Err() == nil { // an own renewal is still under way
+		pause(ctx, p.cfg.retryAfter())
+		err = p.remove(ctx, l)
+	}
+	if err != nil && !errors.Is(err, ErrDeposed) {
 		p.log.Warn("lease is not given back, it ends with its TTL", "term", l.Term, "err", err)
 	}
 }

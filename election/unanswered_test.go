@@ -65,6 +65,29 @@ func TestTermOfAnUnansweredWin(t *testing.T) {
 	})
 }
 
+// A hub of several nodes refuses a deletion while a renewal before it is still under way, and the key is what it was: it is tried again, or the successor waits for the TTL.
+func TestRefusedResignation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := newFakeHub(2 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		a, done := make(chan uint64, 1), make(chan error, 1)
+		go func() {
+			done <- election.Run(ctx, &fakeKV{hub: hub, link: direct}, key, quiet("a"), reigning("a", a, make(chan reign, 1)))
+		}()
+		receive(t, "a leads", a)
+		hub.mu.Lock()
+		hub.refusals = 4
+		hub.mu.Unlock()
+		cancel()
+		if err := receive(t, "a ends", done); err != nil {
+			t.Error(err)
+		}
+		if hub.last == nil || hub.last.op != jetstream.KeyValueDelete {
+			t.Errorf("the key holds %+v, want a mark of its deletion", hub.last)
+		}
+	})
+}
+
 // A win that was never answered is a win once that shows, by the revision that won. If ctx ends meanwhile, the lease is given back.
 func TestUnansweredWin(t *testing.T) {
 	var n int
