@@ -57,6 +57,7 @@ func (d *delivery) message() archive.Message {
 type fetcher struct {
 	stream  jetstream.Stream
 	name    string // of the consumer
+	sent    uint64 // messages that it has delivered
 	after   uint64 // the sequence delivered last
 	healTo  uint64 // up to here messages are read again, and may have been purged; nothing behind the first one at or above it is wanted. 0: read on
 	pull    int    // bytes asked for ahead
@@ -152,7 +153,7 @@ func (f *fetcher) take(ctx context.Context, msg jetstream.Msg) (*delivery, error
 	if err := f.follows(ctx, meta); err != nil {
 		return nil, err
 	}
-	f.after = meta.Sequence.Stream
+	f.sent, f.after = f.sent+1, meta.Sequence.Stream
 	d := &delivery{
 		sequence: meta.Sequence.Stream, subject: msg.Subject(), reply: msg.Reply(), stored: meta.Timestamp,
 		header: msg.Headers(), payload: msg.Data(),
@@ -161,12 +162,12 @@ func (f *fetcher) take(ctx context.Context, msg jetstream.Msg) (*delivery, error
 	return d, nil
 }
 
-// follows reports a message that is not the next one. Above what is being healed every sequence exists, unless someone deleted messages by hand: that is
-// asked of the stream, so that it cannot stop the partition for ever.
+// follows reports a message that is not the next one. The consumer counts what it delivers: what was lost on its way is missing there, also where messages may have been purged.
+// Above what is being healed every sequence exists, unless someone deleted messages by hand: that is asked of the stream, so that it cannot stop the partition for ever.
 func (f *fetcher) follows(ctx context.Context, meta *jetstream.MsgMetadata) error {
 	got, want := meta.Sequence.Stream, f.after+1
-	if meta.NumDelivered > 1 || got < want {
-		return fmt.Errorf("%w: %d delivered %d times after %d", errOutOfOrder, got, meta.NumDelivered, f.after)
+	if meta.NumDelivered > 1 || got < want || meta.Sequence.Consumer != f.sent+1 {
+		return fmt.Errorf("%w: %d delivered %d times after %d, as number %d of the consumer and not %d", errOutOfOrder, got, meta.NumDelivered, f.after, meta.Sequence.Consumer, f.sent+1)
 	}
 	for seq := max(want, f.healTo+1); seq < got; seq++ {
 		_, err := f.stream.GetMsg(ctx, seq)

@@ -170,3 +170,42 @@ func TestHealsAHostWhosePositionsAreUnknown(t *testing.T) {
 		t.Fatalf("ledger is %+v, want none", entries)
 	}
 }
+
+// What the hub has sent while an archive is healed, and a broken connection has swallowed, is read again: it is not taken for what was purged.
+func TestHealingReadsAgainWhatAConnectionSwallowed(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, flickering, 1, nil)
+	a := f.add("a", func(c *receiver.Config) { c.PullBytes, c.MaxUncommited, c.CommitBytes = 4<<10, 1<<20, 1<<10 })
+	web := f.host(0)
+	a.start()
+	f.ship(web, 1)
+	f.floor(1)
+	a.stop()
+	backup := copyOf(t, a.dir)
+	a.start()
+	f.ship(web, 200)
+	f.floor(201)
+	a.stop()
+	a.dir = backup
+	a.proxy.Delay(30 * time.Millisecond)
+	a.start()
+	delivered := func() uint64 {
+		c, err := f.js.Consumer(t.Context(), web.stream, "heal-1")
+		if err != nil {
+			return 0
+		}
+		return c.CachedInfo().Delivered.Stream
+	}
+	f.until(func() bool { return delivered() > 20 }, "the archive is being healed")
+	a.proxy.Blackhole()
+	f.until(func() bool { return a.proxy.Held() > 1<<10 }, "batches are on their way")
+	if at := delivered(); at > 190 {
+		t.Fatalf("the hub has sent %d batches of 201 already", at)
+	}
+	a.proxy.Cut()
+	a.proxy.Heal()
+	a.proxy.Delay(0)
+	f.ship(web, 1)
+	f.floor(202)
+	f.exact()
+}
