@@ -21,7 +21,6 @@ type appender struct {
 	taken   uint64    // sequence of the last delivery that is in the archive's files
 	changed map[string]*change
 	tables  []hostTable // wanted, to go with the next group
-	purged  bool        // a message that is to be read again is gone from the stream
 }
 
 // change is what happened to a host since its table was last written.
@@ -142,7 +141,7 @@ func (a *appender) append(ctx, inner context.Context, d *delivery) error {
 
 func (a *appender) put(ctx context.Context, d *delivery) error {
 	if a.healTo != 0 && d.sequence > a.taken+1 && a.taken < a.healTo {
-		a.purged = true
+		a.partition.Lacks(a.healTo) // in the commit that passes the gap: after a kill in between nobody would come upon it again
 	}
 	if a.healTo != 0 && d.sequence > a.healTo {
 		if err := a.healed(ctx); err != nil {

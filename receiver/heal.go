@@ -84,7 +84,10 @@ func (a *appender) healed(ctx context.Context) error {
 	}
 	a.log.Info("the archive is healed as far as the hub can", "epoch", a.epoch, "to", a.healTo)
 	a.partition.HealTo(0)
-	a.partition.PassTo(a.healTo, a.purged && beyond)
+	a.partition.PassTo(a.healTo)
+	if !beyond {
+		a.partition.Named(a.healTo)
+	}
 	a.open.messages++
 	a.healTo = 0
 	return errHealed

@@ -209,3 +209,67 @@ func TestHealingReadsAgainWhatAConnectionSwallowed(t *testing.T) {
 	f.floor(202)
 	f.exact()
 }
+
+// That something is gone for good is not forgotten when the process ends after the gap and before everything was read again.
+func TestHealingNamesWhatIsGoneAcrossAKill(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, flickering, 1, nil)
+	change := func(c *receiver.Config) {
+		c.CommitBytes, c.Lookback, c.TableEvery = 1, time.Millisecond, 10*time.Millisecond
+	}
+	a, b := f.add("a", change), f.add("b", change)
+	web, second, third := f.host(0), f.host(0), f.host(0)
+	a.start()
+	f.ship(web, 1)
+	f.floor(1)
+	a.stop()
+	backup := copyOf(t, a.dir)
+	a.start()
+	f.ship(web, 2)
+	f.ship(second, 1)
+	f.ship(third, 1)
+	f.floor(5)
+	a.stop()
+	b.start()
+	f.until(func() bool {
+		f.ship(web, 1)
+		s, err := f.js.Stream(t.Context(), web.stream)
+		return err == nil && s.CachedInfo().State.FirstSeq > 3
+	}, "what was archived is purged")
+	a.dir = backup
+	first, next := a.trap(0, "append"), a.trap(0, "append")
+	a.start()
+	first.wait(t)
+	first.free()
+	next.wait(t)
+	f.until(func() bool { return a.holds() == 4 }, "the batch behind the gap is archived again")
+	a.kill()
+	next.free()
+	a.start()
+	f.until(func() bool { return a.holds() == 5 }, "the archive is healed")
+	a.stop()
+	entries := ledger(t, a.dir)
+	if len(entries) != 1 || entries[0].Reason != archive.ReasonRestored || entries[0].To != -1 || entries[0].Epoch != 1 || entries[0].Sequence != 5 {
+		t.Fatalf("ledger is %+v, want that messages up to 5 of epoch 1 are gone", entries)
+	}
+}
+
+// holds is up to where the node's archive has the messages of the first epoch.
+func (n *node) holds() (to uint64) {
+	n.t.Helper()
+	err := n.read(func(r *archive.Reader) error {
+		streams, err := r.Streams()
+		for _, s := range streams {
+			for _, h := range s.Held {
+				if h.Epoch == 1 {
+					to = h.To
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return to
+}

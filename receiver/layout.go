@@ -89,6 +89,7 @@ func (s *session) nameLost(stream archive.Stream, record handover.Record, r hand
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	p.PassTo(r.To, true)
+	p.Lacks(r.To)
+	p.PassTo(r.To)
 	return p.Cut().Do()
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -176,15 +177,31 @@ func (p *Partition) Complete(host string) bool {
 	return err == nil && h.known(p) && !h.value.floating
 }
 
-// PassTo says that nothing more is to come up to a sequence. Messages that were purged are gone; whose they were, nobody knows, so the ledger entry names no host: what it
-// means is what no archive holds.
-func (p *Partition) PassTo(sequence uint64, purged bool) {
+// PassTo says that nothing more is to come up to a sequence.
+func (p *Partition) PassTo(sequence uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.appended = max(p.appended, sequence)
-	if purged {
-		p.enter(Entry{To: -1, Reason: ReasonRestored, Stream: p.stream, Epoch: p.epoch, Sequence: sequence})
-	}
+}
+
+// Lacks says that messages up to a sequence are gone. Whose they were, nobody knows, so the ledger entry names no host: what it means is what no archive holds.
+func (p *Partition) Lacks(sequence uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.enter(p.nameless(sequence))
+}
+
+// Named takes back what Lacks said: entries that name hosts and bytes say it better.
+func (p *Partition) Named(sequence uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.nameless(sequence)
+	p.pending.entries = slices.DeleteFunc(p.pending.entries, func(o Entry) bool { return o == e })
+	p.pending.drops = append(p.pending.drops, e.ledgerKey())
+}
+
+func (p *Partition) nameless(sequence uint64) Entry {
+	return Entry{To: -1, Reason: ReasonRestored, Stream: p.stream, Epoch: p.epoch, Sequence: sequence}
 }
 
 func (h *host) known(p *Partition) bool { return h.value.stream == p.id && h.value.epoch == p.epoch }
