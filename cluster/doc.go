@@ -11,7 +11,7 @@
 // The walk of a change of the layout: WantLayout writes the key (relayout.go, layout.go); every node follows it (follow.go) and leads batches nowhere; the driver (drive.go; still.go knows when a sealed stream has come to its end) waits for
 // the floors, seals the old streams, writes each host's table for its new one, makes those, and replaces the layout; every node follows again.
 //
-// The walk of a node: it learns from its adapter (adapter.go) who it is, waits until enough peers are known (life.go, discovery.go), starts its server with routes to them (node.go, route.go) and has a
+// The walk of a node: it learns from its adapter (adapter.go) who it is, waits until enough peers are known (life.go, discovery.go), starts its server with routes to them (node.go, route.go; admit.go lets in the nodes of this hub) and has a
 // leader. It founds the hub together with the others, or takes over the layout that is there (together.go); the one that leads spreads the work (spread.go), and one that is cut off sends receivers away (alone.go); gateways stay as they were at its start (gateway.go). Operators ask any node (admin.go) for its members
 // (members.go), make one leave (leave.go) or give a hub that has lost too many a leader again (rescue.go). A spoke is linked to its hub as a leaf (spoke.go); a hub node there passes on what agents say (relay.go).
 //

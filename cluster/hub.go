@@ -57,7 +57,7 @@ func NewHub(cfg HubConfig) (*Hub, error) {
 		return nil, fmt.Errorf("hub config: %w", err)
 	}
 	h.node = node
-	h.node.linksItself, h.node.observe = true, h.overhear
+	h.node.linksItself, h.node.observe, h.node.hub, h.node.tend = true, h.overhear, h.id, h.answerOperators
 	return h, nil
 }
 
@@ -182,7 +182,6 @@ func (h *Hub) serve(ctx context.Context) error {
 		group.Go(func() error { return (&lookout{node: h.node, log: h.log}).run(ctx) })
 		group.Go(func() error { return (&spreader{hub: h, js: f.js, log: h.log}).run(ctx) })
 	}
-	group.Go(func() error { return (&admin{node: h.node, log: h.log}).run(ctx, nc) })
 	group.Go(func() error { return newBeacon(nc, func() bool { return serving(h.server) }, h.self(), h.log).run(ctx) })
 	return group.Wait()
 }
@@ -232,7 +231,38 @@ func (h *Hub) openFoundation(ctx context.Context, f *foundation) error {
 	if err := h.allow(f.layout); err != nil {
 		return err
 	}
-	return h.lead(f.layout)
+	if err := h.lead(f.layout); err != nil || !h.node.clustered() {
+		return err
+	}
+	return h.node.Reload() // from now on it says at other nodes which hub it is of
+}
+
+// id is the hub's; "": this node does not know it yet.
+func (h *Hub) id() string {
+	if l := h.layout.Load(); l != nil {
+		return l.Hub
+	}
+	return ""
+}
+
+// answerOperators answers them until ctx ends, and not before this node is one of the hub's: one that is empty remembers no members.
+func (h *Hub) answerOperators(ctx context.Context) error {
+	if h.node.self.Spoke {
+		return nil
+	}
+	for h.id() == "" {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(serveStep):
+		}
+	}
+	nc, err := h.node.Connect(nats.UserInfo(userReceiver, h.cfg.Secret))
+	if err != nil {
+		return err
+	}
+	defer drain(nc)
+	return (&admin{node: h.node, log: h.log}).run(ctx, nc)
 }
 
 // Ready is closed once streams, bucket, mapping and hello service stand.

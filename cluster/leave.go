@@ -97,7 +97,7 @@ func (n *Node) depart(ctx context.Context) error {
 	if err := n.markLeft(); err != nil {
 		return err
 	}
-	return n.remove(ctx, n.name)
+	return n.remove(ctx, Member{Name: n.name})
 }
 
 func (n *Node) markLeft() error {

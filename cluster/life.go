@@ -46,10 +46,10 @@ func checkKind(dir string, clustered bool) error {
 	return nil
 }
 
-// fresh says that this node was never a member of anything.
+// fresh says that this node has not counted the founders of its cluster yet.
 func (n *Node) fresh() bool {
-	meta, err := filepath.Glob(filepath.Join(n.cfg.StoreDir, metaFiles))
-	return err == nil && len(meta) == 0
+	counted, err := filepath.Glob(filepath.Join(n.cfg.StoreDir, metaFiles, "peers.idx"))
+	return err == nil && len(counted) == 0
 }
 
 // awaitPeers blocks until enough peers are known to start: as many as there are founders for an empty node, for it counts them; any for one that was a member, or is a spoke.
@@ -140,15 +140,16 @@ func (n *Node) lookAgain(ctx context.Context) {
 // errMiscounted says that an empty node counts on founders that are gone: a name that was stale when it started. It would wait for their votes for ever.
 var errMiscounted = errors.New("the node counts on founders that do not exist any more")
 
-// awaitService blocks until the cluster has a leader that this node follows. Without enough founders that takes as long as they do. counted is how many routes an empty node started with.
-func (n *Node) awaitService(ctx context.Context, counted int) error {
+// awaitService blocks until the cluster has a leader that this node follows. Without enough founders that takes as long as they do.
+func (n *Node) awaitService(ctx context.Context) error {
 	tick, look := time.NewTicker(serveStep), time.NewTicker(n.cfg.DiscoverEvery)
 	defer tick.Stop()
 	defer look.Stop()
 	for told := time.Now(); !n.serving(); {
 		if time.Since(told) > tellEvery {
 			told = time.Now()
-			n.log.Warn("cluster has no leader yet: it takes all of its founders, or more than half of its members", "name", n.name, "founders", n.nodes, "linked", len(n.Linked()), "known", n.discovery.peers().Routes)
+			n.log.Warn("cluster has no leader yet: it takes all of its founders, or more than half of its members; if those are lost for good, see logdrive hub rescue",
+				"name", n.name, "founders", n.nodes, "linked", len(n.Linked()), "known", n.discovery.peers().Routes)
 		}
 		select {
 		case <-ctx.Done():
@@ -159,7 +160,7 @@ func (n *Node) awaitService(ctx context.Context, counted int) error {
 				continue
 			}
 			n.lookAgain(ctx)
-			if known := len(n.discovery.peers().Routes); known < counted && known >= n.nodes && n.untouched() {
+			if known := len(n.discovery.peers().Routes); known >= n.nodes && known < n.counted() {
 				return errMiscounted
 			}
 		}
@@ -167,20 +168,22 @@ func (n *Node) awaitService(ctx context.Context, counted int) error {
 	return nil
 }
 
-// untouched says that this node has never heard of a leader: it is no member, and holds nothing.
-func (n *Node) untouched() bool {
+// counted is how many founders this node counts on, as it does until it has heard of a leader, in this process or another; 0: it has heard of one, and may be a member that holds something.
+func (n *Node) counted() int {
 	groups := n.server.Raftz(&server.RaftzOptions{GroupFilter: "_meta_"})
 	if groups == nil {
-		return false
+		return 0
 	}
+	size := 0
 	for _, account := range *groups {
 		for _, g := range account {
 			if g.EverHadLeader || g.PIndex > 0 {
-				return false
+				return 0
 			}
+			size = g.Size
 		}
 	}
-	return true
+	return size
 }
 
 // beginAnew makes an empty node count again. It gets another name: under the old one it may have voted.

@@ -23,11 +23,12 @@ type Members struct {
 
 // Member is a node that counts, whether it is there or not.
 type Member struct {
-	Name    string        `json:"name"`
+	Name    string        `json:"name"`    // or the id that the server has made of it, where nobody there has heard from that node since a restart
 	Current bool          `json:"current"` // it is there, and has all that the leader has
 	Offline bool          `json:"offline"`
 	Seen    time.Duration `json:"seen_ns"` // ago, by the leader
 	Lag     uint64        `json:"lag"`     // operations it is behind
+	id      string        // that the server has made of the name; "": the name will do
 }
 
 // errNoLeader says that the cluster can change nothing now.
@@ -86,6 +87,16 @@ func (m Members) checkRest(name string, force bool) error {
 	return nil
 }
 
+// there are the names of those that are there.
+func (m Members) there() (names []string) {
+	for _, k := range m.Members {
+		if !k.Offline {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
 func (m Members) names() string {
 	var names []string
 	for _, k := range m.Members {
@@ -123,6 +134,9 @@ func (n *Node) Members(ctx context.Context) (Members, error) {
 // offlineAfter is how long the leader hears nothing from a member that is there no more, though it did not say good-bye: it hears from each every second.
 const offlineAfter = 10 * time.Second
 
+// unknownName begins what the server calls a member of which it knows no more than the id.
+const unknownName = "Server name unknown"
+
 func (n *Node) membersOf(meta *server.MetaClusterInfo) Members {
 	linked := n.Linked()
 	m := Members{Cluster: meta.Name, Leader: meta.Leader, Quorum: meta.QuorumNeeded}
@@ -132,7 +146,11 @@ func (n *Node) membersOf(meta *server.MetaClusterInfo) Members {
 	for _, r := range meta.Replicas {
 		unheard := r.Active == 0 && !r.Current || r.Active > offlineAfter // 0: not once by this leader, or by this node that leads nobody
 		offline := r.Offline || unheard && !slices.Contains(linked, r.Name)
-		m.Members = append(m.Members, Member{Name: r.Name, Current: r.Current && !offline, Offline: offline, Seen: r.Active, Lag: r.Lag})
+		name := r.Name
+		if strings.HasPrefix(name, unknownName) {
+			name = r.Peer
+		}
+		m.Members = append(m.Members, Member{Name: name, id: r.Peer, Current: r.Current && !offline, Offline: offline, Seen: r.Active, Lag: r.Lag})
 	}
 	m.sort()
 	return m
@@ -152,12 +170,13 @@ func (n *Node) Evict(ctx context.Context, name string, force bool) error {
 	if err := m.checkEvict(name, force); err != nil {
 		return err
 	}
-	return n.remove(ctx, name)
+	k, _ := m.member(name)
+	return n.remove(ctx, k)
 }
 
 // remove takes a member out. One that is there loses its JetStream with that.
-func (n *Node) remove(ctx context.Context, name string) error {
-	return n.api(ctx, server.JSApiRemoveServer, server.JSApiMetaServerRemoveRequest{Server: name})
+func (n *Node) remove(ctx context.Context, k Member) error {
+	return n.api(ctx, server.JSApiRemoveServer, server.JSApiMetaServerRemoveRequest{Server: k.Name, Peer: k.id})
 }
 
 // api asks the leader of the cluster to do something.

@@ -63,7 +63,11 @@ type Node struct {
 	// linksItself leaves it to the caller to link a spoke to its hub.
 	linksItself bool
 	observe     func(complaint bool, text string) // sees what the server says
-	password    string                            // of the system user: this process alone knows it
+	hub         func() string                     // id of the hub that the node is of; "": of none yet
+	doorman     *doorman
+	tend        func(context.Context) error // runs while the server takes connections, whether there is a leader or not
+	untend      func()                      // ends that
+	password    string                      // of the system user: this process alone knows it
 	discovery   *discovery
 	server      *server.Server
 	loading     sync.Mutex // options are changed, made and loaded by one goroutine at a time
@@ -84,10 +88,13 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("node config: %w", err)
 	}
-	return &Node{
-		cfg: cfg, log: cfg.Logger, password: randomID(24), leave: make(chan struct{}), observe: func(bool, string) {},
+	n := &Node{
+		cfg: cfg, log: cfg.Logger, password: randomID(24), leave: make(chan struct{}),
+		observe: func(bool, string) {}, hub: func() string { return "" }, tend: func(context.Context) error { return nil },
 		ready: make(chan struct{}), ended: make(chan struct{}),
-	}, nil
+	}
+	n.doorman = &doorman{secret: cfg.Secret, own: func() string { return n.hub() }, log: cfg.Logger}
+	return n, nil
 }
 
 func (c NodeConfig) validate() error {
@@ -169,6 +176,7 @@ func (n *Node) run(ctx context.Context, prepare func() error, serve func(context
 	}
 	defer stopServer(n.server, n.log)
 	defer n.stepDown()
+	defer n.untend()
 	group, together := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.attend(together) })
 	group.Go(func() error { return serve(together) })
@@ -246,10 +254,6 @@ func (n *Node) start(ctx context.Context, end context.CancelCauseFunc) error {
 }
 
 func (n *Node) startOnce(ctx context.Context, end context.CancelCauseFunc) error {
-	counted := 0 // founders that a node which was never a member counts on
-	if n.clustered() && n.fresh() {
-		counted = len(n.discovery.peers().Routes)
-	}
 	opts, err := n.options()
 	if err != nil {
 		return err
@@ -263,11 +267,26 @@ func (n *Node) startOnce(ctx context.Context, end context.CancelCauseFunc) error
 	if err := startServer(ctx, n.server, log); err != nil {
 		return fmt.Errorf("start node: %w", err)
 	}
-	if err := n.awaitService(ctx, counted); err != nil {
+	n.startTending(ctx, end)
+	if err := n.awaitService(ctx); err != nil {
+		n.untend()
 		stopServer(n.server, n.log)
 		return err
 	}
 	return nil
+}
+
+// startTending begins what goes on beside the server from its start on: a cluster without a leader needs its operators most.
+func (n *Node) startTending(ctx context.Context, end context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	n.untend = func() { cancel(); <-ended }
+	go func() {
+		defer close(ended)
+		if err := n.tend(ctx); err != nil && ctx.Err() == nil {
+			end(fatalError{err})
+		}
+	}()
 }
 
 // clustered says that the node is one of several.

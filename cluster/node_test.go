@@ -195,28 +195,38 @@ func TestThreeNodesFoundACluster(t *testing.T) {
 	}
 }
 
-// A platform that names a node which does not exist any more makes founders count on it, until it does not.
+// A platform that names a node which does not exist any more makes founders count on it, until it does not; that they are killed meanwhile changes nothing.
 func TestFoundersForgetAStaleName(t *testing.T) {
-	slow(t)
-	p := &clustertest.Platform{}
-	addresses := []string{clustertest.FreeAddress(t), clustertest.FreeAddress(t), clustertest.FreeAddress(t)}
-	p.Name(append(slices.Clone(addresses), clustertest.FreeAddress(t))...)
-	var nodes []*plainNode
-	for _, a := range addresses {
-		cfg := plainConfig(t, p, a)
-		cfg.ForgetAfter = time.Second
-		nodes = append(nodes, startPlain(t, cfg))
-	}
-	clustertest.Until(t, "each has counted its founders", func() bool {
-		return !slices.ContainsFunc(nodes, func(n *plainNode) bool {
-			counted, err := filepath.Glob(filepath.Join(n.cfg.StoreDir, "jetstream/*/_js_/_meta_/peers.idx"))
-			return err != nil || len(counted) == 0
+	for _, restarted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restarted=%v", restarted), func(t *testing.T) {
+			slow(t)
+			p := &clustertest.Platform{}
+			addresses := []string{clustertest.FreeAddress(t), clustertest.FreeAddress(t), clustertest.FreeAddress(t)}
+			p.Name(append(slices.Clone(addresses), clustertest.FreeAddress(t))...)
+			var nodes []*plainNode
+			for _, a := range addresses {
+				cfg := plainConfig(t, p, a)
+				cfg.ForgetAfter = time.Second
+				nodes = append(nodes, startPlain(t, cfg))
+			}
+			clustertest.Until(t, "each has counted its founders", func() bool {
+				return !slices.ContainsFunc(nodes, func(n *plainNode) bool {
+					counted, err := filepath.Glob(filepath.Join(n.cfg.StoreDir, "jetstream/*/_js_/_meta_/peers.idx"))
+					return err != nil || len(counted) == 0
+				})
+			})
+			for i, n := range nodes {
+				if restarted {
+					n.stop()
+					nodes[i] = startPlain(t, n.cfg)
+				}
+			}
+			p.Name(addresses...)
+			for _, n := range nodes {
+				n.await()
+				awaitMembers(t, n, 3)
+			}
 		})
-	})
-	p.Name(addresses...)
-	for _, n := range nodes {
-		n.await()
-		awaitMembers(t, n, 3)
 	}
 }
 

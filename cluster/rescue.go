@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -24,25 +25,37 @@ func (n *Node) Rescue(ctx context.Context) (Members, error) {
 	if before.Leader != "" {
 		return Members{}, fmt.Errorf("the cluster has a leader, %s, and needs no rescue: evict what is lost for good", before.Leader)
 	}
-	alive := len(n.Linked()) + 1
+	alive := before.there()
 	if err := n.lowerQuorum(ctx, alive); err != nil {
 		return Members{}, err
 	}
 	n.log.Warn("an operator rescues the cluster: those that are there lead it", "alive", alive, "members", before.names())
-	if err := n.awaitService(ctx, 0); err != nil {
-		return Members{}, fmt.Errorf("rescue: those that are there elect no leader: %w", err)
+	for !n.serving() {
+		select {
+		case <-ctx.Done():
+			return Members{}, errors.Join(fmt.Errorf("rescue: those that are there elect no leader: %w", context.Cause(ctx)), n.deserted())
+		case <-time.After(rescueStep):
+		}
 	}
 	return n.evictLost(ctx)
 }
 
-// lowerQuorum tells every server that is there to be content with so many. They forget it after five minutes.
-func (n *Node) lowerQuorum(ctx context.Context, alive int) error {
+// deserted is why a member that is the only one left may not lead itself: a server that was started and that nothing has linked to since takes part in nothing.
+func (n *Node) deserted() error {
+	if n.server.NumRoutes()+n.server.NumLeafNodes() > 0 {
+		return nil
+	}
+	return errors.New("nothing is linked to this node: start a new one in the place of one that is lost, then ask again")
+}
+
+// lowerQuorum tells the members that are there to be content with so many. They forget it after five minutes.
+func (n *Node) lowerQuorum(ctx context.Context, alive []string) error {
 	nc, err := n.ConnectSystem()
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	data, err := json.Marshal(server.JSApiMetaRescueRequest{QuorumNeeded: alive})
+	data, err := json.Marshal(server.JSApiMetaRescueRequest{QuorumNeeded: len(alive)})
 	if err != nil {
 		return fmt.Errorf("rescue: %w", err)
 	}
@@ -58,50 +71,49 @@ func (n *Node) lowerQuorum(ctx context.Context, alive int) error {
 	defer func() { _ = sub.Unsubscribe() }() // the connection ends with it
 	var faults []error
 	deadline := time.After(apiTimeout)
-	for heard := 0; heard < alive; heard++ {
+	for heard := 0; heard < len(alive); {
 		select {
 		case msg := <-answers:
-			faults = append(faults, rescueFault(msg))
+			name, err := rescueAnswer(msg)
+			if slices.Contains(alive, name) { // else it is new, and has nothing to vote with
+				faults = append(faults, err)
+				heard++
+			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-deadline:
-			return fmt.Errorf("rescue: %d of %d nodes answer: %w", heard, alive, errors.Join(faults...))
+			return fmt.Errorf("rescue: %d of %d nodes answer: %w", heard, len(alive), errors.Join(faults...))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-func rescueFault(msg *nats.Msg) error {
+func rescueAnswer(msg *nats.Msg) (name string, err error) {
 	var answer server.JSApiMetaRescueResponse
 	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return fmt.Errorf("rescue: %w", err)
+		return "", fmt.Errorf("rescue: %w", err)
 	}
 	if answer.Error != nil {
-		return fmt.Errorf("rescue of %s: %w", answer.Server, answer.Error)
+		return answer.Server, fmt.Errorf("rescue of %s: %w", answer.Server, answer.Error)
 	}
-	return nil
+	return answer.Server, nil
 }
 
 // evictLost takes out the members that are not there, one after the other, while the lowered quorum holds.
 func (n *Node) evictLost(ctx context.Context) (Members, error) {
 	for {
 		m, err := n.Members(ctx)
-		lost := ""
-		for _, k := range m.Members {
-			if k.Offline {
-				lost = k.Name
-			}
-		}
-		if err == nil && m.Leader != "" && lost == "" && n.allCurrent(m) {
+		at := slices.IndexFunc(m.Members, func(k Member) bool { return k.Offline })
+		if err == nil && m.Leader != "" && at < 0 && n.allCurrent(m) {
 			return m, nil
 		}
-		if err == nil && lost != "" {
-			err = n.remove(ctx, lost)
-			n.log.Warn("member that is not there is taken out of the rescued cluster", "name", lost, "err", err)
+		if err == nil && at >= 0 {
+			err = n.remove(ctx, m.Members[at])
+			n.log.Warn("member that is not there is taken out of the rescued cluster", "name", m.Members[at].Name, "err", err)
 		}
 		select {
 		case <-ctx.Done():
-			return m, fmt.Errorf("rescue: take out %s: %w", lost, errors.Join(context.Cause(ctx), err))
+			return m, fmt.Errorf("rescue: take out those that are not there: %w", errors.Join(context.Cause(ctx), err))
 		case <-time.After(rescueStep):
 		}
 	}

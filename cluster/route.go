@@ -98,13 +98,16 @@ func (n *Node) addRoutes(o *server.Options, routes []string) error {
 		return fmt.Errorf("cluster-listen %q: %w", n.cfg.ClusterListen, err)
 	}
 	o.Cluster.Name, o.Cluster.Host, o.Cluster.Port, o.Cluster.Advertise = n.clusterName(), host, port, n.own()
-	o.Cluster.Username, o.Cluster.Password = userNode, n.cfg.Secret
+	o.Cluster.Username, o.Cluster.Password = n.routeUser(), n.cfg.Secret
+	o.CustomRouterAuthentication = n.doorman
 	o.Cluster.ConnectRetries, o.Cluster.ConnectBackoff = routeRetries, false
 	o.Cluster.PingInterval, o.Cluster.MaxPingsOut = routePing, maxPings
 	o.Cluster.WriteDeadline = writeDeadline
 	o.Cluster.Compression.Mode = server.CompressionOff
 	for _, address := range routes {
-		o.Routes = append(o.Routes, n.peerURL("nats-route", address))
+		route := n.peerURL("nats-route", address)
+		route.User = url.UserPassword(n.routeUser(), n.cfg.Secret)
+		o.Routes = append(o.Routes, route)
 	}
 	return nil
 }

@@ -109,9 +109,9 @@ func (c *Cluster) begin(address, dir string) (h *Hub, await func()) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	h = &Hub{Hub: hub, Dir: dir}
+	h = &Hub{Hub: hub, Dir: cfg.StoreDir}
 	h.begin(c.t, "hub node", hub.Run)
-	return h, func() { c.t.Helper(); h.await(c.t, "hub node", hub.Ready()) }
+	return h, func() { c.t.Helper(); h.Await(c.t) }
 }
 
 // Restart runs node i again on its store, after it was stopped, and waits until it is ready.
@@ -120,6 +120,16 @@ func (c *Cluster) Restart(i int) {
 	h, await := c.begin(c.Named()[i], c.Nodes[i].Dir)
 	c.Nodes[i] = h
 	await()
+}
+
+// StartOn runs node i again, after it was stopped and perhaps not as it was, and does not wait for it.
+func (c *Cluster) StartOn(i int, change func(*cluster.HubConfig)) *Hub {
+	c.t.Helper()
+	each := c.each
+	c.each = append(slices.Clone(each), func(_ int, cfg *cluster.HubConfig) { change(cfg) })
+	h, _ := c.begin(c.Named()[i], c.Nodes[i].Dir)
+	c.each, c.Nodes[i] = each, h
+	return h
 }
 
 // RestartAll runs all nodes again on their stores, after they were stopped.

@@ -55,6 +55,12 @@ func Start(t testing.TB, cfg cluster.HubConfig) *Hub {
 	return h
 }
 
+// Await waits until the hub is ready.
+func (h *Hub) Await(t testing.TB) {
+	t.Helper()
+	h.await(t, "hub node", h.Ready())
+}
+
 // Receiver is a client of the hub in the account of the streams.
 func (h *Hub) Receiver(t testing.TB) *nats.Conn {
 	t.Helper()

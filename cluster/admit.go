@@ -1,0 +1,45 @@
+package cluster
+
+import (
+	"crypto/subtle"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// doorman lets other nodes in: those that know the secret and are of no other hub. Two hubs that are linked by one stale name become one cluster to the server, whichever wins deletes the
+// streams of the other, and what was acknowledged there is lost.
+type doorman struct {
+	secret string
+	own    func() string // the hub's id; "": not known yet
+	log    *slog.Logger
+	told   sync.Map // ids of other hubs that the log has told of
+}
+
+// Check is asked by the server about each connection of another node.
+func (d *doorman) Check(c server.ClientAuthentication) bool {
+	o := c.GetOpts()
+	user, hub, _ := strings.Cut(o.Username, ".")
+	if user != userNode || subtle.ConstantTimeCompare([]byte(o.Password), []byte(d.secret)) != 1 {
+		return false
+	}
+	own := d.own()
+	if hub == "" || own == "" || hub == own { // it, or this node, is new, and joins or founds
+		return true
+	}
+	if _, before := d.told.LoadOrStore(hub, true); !before {
+		d.log.Error("a node of another hub takes this one for one of its own, and is refused: a name or an address among its peers is stale or wrong. Give each hub a secret of its own",
+			"from", c.RemoteAddress(), "its_hub", hub, "this_hub", own)
+	}
+	return false
+}
+
+// routeUser is who this node logs in as at others: what it says of its hub keeps it from being let in by another.
+func (n *Node) routeUser() string {
+	if hub := n.hub(); hub != "" {
+		return userNode + "." + hub
+	}
+	return userNode
+}
