@@ -3,6 +3,8 @@ package cluster
 import (
 	"crypto/subtle"
 	"log/slog"
+	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -42,4 +44,34 @@ func (n *Node) routeUser() string {
 		return userNode + "." + hub
 	}
 	return userNode
+}
+
+// dialAs is who this node logs in as at an address. Where it was nobody's when it dialled, and a route is there since, that stays: the server would cut the route to dial it anew.
+func (n *Node) dialAs(address string) string {
+	if before, is := n.dialled[address]; is && n.reaches(address) {
+		return before
+	}
+	return n.routeUser()
+}
+
+// dialsAsNobody says that this node would dial a route that is not there without saying which hub it is of: the address may be that of another hub's node by now.
+func (n *Node) dialsAsNobody() bool {
+	n.loading.Lock()
+	defer n.loading.Unlock()
+	for address, user := range n.dialled {
+		if user != n.routeUser() && !n.reaches(address) {
+			return true
+		}
+	}
+	return false
+}
+
+// reaches says that a route from or to the machine of an address is up.
+func (n *Node) reaches(address string) bool {
+	want, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return false
+	}
+	routes, err := n.server.Routez(nil)
+	return err != nil || slices.ContainsFunc(routes.Routes, func(r *server.RouteInfo) bool { return want.IP.Equal(net.ParseIP(r.IP)) })
 }

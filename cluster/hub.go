@@ -231,10 +231,7 @@ func (h *Hub) openFoundation(ctx context.Context, f *foundation) error {
 	if err := h.allow(f.layout); err != nil {
 		return err
 	}
-	if err := h.lead(f.layout); err != nil || !h.node.clustered() {
-		return err
-	}
-	return h.node.Reload() // from now on it says at other nodes which hub it is of
+	return h.lead(f.layout)
 }
 
 // id is the hub's; "": this node does not know it yet.

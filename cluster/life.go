@@ -113,6 +113,9 @@ func (n *Node) follow(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			n.lookAgain(ctx)
+			if n.clustered() && n.streams {
+				n.lookForSelf(ctx)
+			}
 		}
 	}
 }
@@ -125,7 +128,7 @@ func (n *Node) lookAgain(ctx context.Context) {
 	if err != nil { // the list could not be kept; the node goes on with it
 		n.log.Error("peers are not kept for the next start", "err", err)
 	}
-	if !changed {
+	if !changed && !n.dialsAsNobody() {
 		return
 	}
 	n.tellStrangers()
@@ -219,7 +222,7 @@ func (n *Node) Fault() error {
 			faults = append(faults, fmt.Errorf("peers cannot be discovered: %w", err))
 		}
 	}
-	faults = append(faults, n.strangeFault(), n.unlinked())
+	faults = append(faults, n.strangeFault(), n.unlinked(), n.outcastFault())
 	if !n.serving() {
 		faults = append(faults, errors.New("JetStream does not serve here: the cluster has no leader, or this node is behind"))
 	}

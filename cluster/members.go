@@ -161,6 +161,32 @@ func (m *Members) sort() {
 	m.Members = slices.CompactFunc(m.Members, func(a, b Member) bool { return a.Name == b.Name })
 }
 
+// outcastTries is at how many looks in a row the leader must not count a node for it to believe that: one that joins is counted within a moment.
+const outcastTries = 3
+
+// lookForSelf notes whether the leader counts this node. One that was evicted and comes back with its old store follows the leader as if nothing had been, and counts for nothing: whoever relies on it
+// and stops another has no quorum.
+func (n *Node) lookForSelf(ctx context.Context) {
+	m, err := n.Members(ctx)
+	if err != nil || m.Leader == "" {
+		return
+	}
+	if slices.ContainsFunc(m.Members, func(k Member) bool { return k.Name == n.name || k.id == n.server.Node() }) {
+		n.outcast.Store(0)
+		return
+	}
+	if n.outcast.Add(1) == outcastTries {
+		n.log.Error("cluster does not count this node", "err", n.outcastFault(), "leader", m.Leader, "members", m.names())
+	}
+}
+
+func (n *Node) outcastFault() error {
+	if n.outcast.Load() < outcastTries {
+		return nil
+	}
+	return fmt.Errorf("node %s is no member of its cluster any more, and what it holds counts for nothing: it was evicted. Stop it, and start it with an empty store to join as a new node", n.name)
+}
+
 // Evict takes a member that is lost for good out of the cluster, so that it does not count any more. It must never come back with its old store.
 func (n *Node) Evict(ctx context.Context, name string, force bool) error {
 	m, err := n.Members(ctx)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -58,6 +59,8 @@ type Node struct {
 	name     string
 	streams  bool                // its options ask for JetStream
 	gateways map[string][]string // that the server was started with: it takes no others while it runs
+	outcast  atomic.Int64        // looks in a row at which the leader did not count this node
+	dialled  map[string]string   // as whom this node dials each route; guarded by loading
 	told     []string            // clusters that came since, and that the log has told of
 	started  *server.Options     // what it was started with
 	// linksItself leaves it to the caller to link a spoke to its hub.
@@ -91,7 +94,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, password: randomID(24), leave: make(chan struct{}),
 		observe: func(bool, string) {}, hub: func() string { return "" }, tend: func(context.Context) error { return nil },
-		ready: make(chan struct{}), ended: make(chan struct{}),
+		dialled: map[string]string{}, ready: make(chan struct{}), ended: make(chan struct{}),
 	}
 	n.doorman = &doorman{secret: cfg.Secret, own: func() string { return n.hub() }, log: cfg.Logger}
 	return n, nil

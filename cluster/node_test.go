@@ -325,6 +325,18 @@ func TestLostNodeIsReplaced(t *testing.T) {
 	})
 	awaitMembers(t, nodes[0], 3)
 	whole(t, nodes[0], name)
+	// It was not lost after all, and comes back with what it had.
+	lost = startPlain(t, lost.cfg)
+	lost.await()
+	clustertest.Until(t, "the node that was evicted says so", func() bool {
+		err := lost.Fault()
+		return err != nil && strings.Contains(err.Error(), "was evicted")
+	})
+	if err := joiner.Fault(); err != nil {
+		t.Errorf("a member has a fault: %v", err)
+	}
+	awaitMembers(t, nodes[0], 3)
+	whole(t, nodes[0], name)
 }
 
 func TestNodesOfAnotherKindAreRefused(t *testing.T) {

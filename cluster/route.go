@@ -104,11 +104,14 @@ func (n *Node) addRoutes(o *server.Options, routes []string) error {
 	o.Cluster.PingInterval, o.Cluster.MaxPingsOut = routePing, maxPings
 	o.Cluster.WriteDeadline = writeDeadline
 	o.Cluster.Compression.Mode = server.CompressionOff
+	dialled := map[string]string{}
 	for _, address := range routes {
+		dialled[address] = n.dialAs(address)
 		route := n.peerURL("nats-route", address)
-		route.User = url.UserPassword(n.routeUser(), n.cfg.Secret)
+		route.User = url.UserPassword(dialled[address], n.cfg.Secret)
 		o.Routes = append(o.Routes, route)
 	}
+	n.dialled = dialled
 	return nil
 }
 
