@@ -262,6 +262,29 @@ func TestHealing(t *testing.T) {
 	)
 }
 
+// That messages are gone stands in the ledger from the commit on that passes them, until entries that name bytes say it better: in that commit, or in a later one.
+func TestWhatIsGoneIsNamedAtTheEnd(t *testing.T) {
+	for _, between := range []bool{false, true} {
+		s := newSite(t)
+		s.p.HealTo(9)
+		s.p.Lacks(9)
+		s.send(web1, chunk(syslog, 1, 0), "one\n")
+		if between {
+			s.commit()
+			s.ledger("  0 [0,-1) archive-restored @9")
+			s.reopen()
+			s.p.HealTo(9)
+		}
+		s.p.Named(9)
+		s.p.PassTo(9)
+		s.commit()
+		s.ledger()
+		if got := s.p.Committed(); got != 9 {
+			t.Errorf("committed %d, want 9", got)
+		}
+	}
+}
+
 func TestManyFilesWithFewOpen(t *testing.T) {
 	s := newSite(t, func(c *archive.Config) { c.MaxOpen = 8 })
 	var parts []any
