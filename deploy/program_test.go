@@ -37,6 +37,7 @@ var build = sync.OnceValues(func() (string, error) {
 	command := strings.ReplaceAll(imageBuild(), imageOutput, path)
 	cmd := exec.Command("sh", "-c", command)
 	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "GOFLAGS=") // the race detector needs cgo
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", command, err, out)
 	}
