@@ -44,14 +44,16 @@ func (d *discovery) recall() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	var last Peers
 	if err == nil {
-		err = json.Unmarshal(data, &d.known)
+		err = json.Unmarshal(data, &last)
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w: delete it, the platform will name the peers", path, err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.known = last
 	return nil
 }
 

@@ -160,6 +160,9 @@ func (h *Hub) serve(ctx context.Context) error {
 	defer sendLeavesAway(h.server)
 	defer drain(nc)
 	f, err := h.found(ctx, nc)
+	if err == nil && h.node.clustered() {
+		err = h.node.Reload() // from now on it says at nodes that it dials anew which hub it is of
+	}
 	if err != nil {
 		return err
 	}

@@ -171,7 +171,8 @@ func (n *Node) awaitService(ctx context.Context) error {
 	return nil
 }
 
-// counted is how many founders this node counts on, as it does until it has heard of a leader, in this process or another; 0: it has heard of one, and may be a member that holds something.
+// counted is how many founders in its own cluster this node counts on, as it does until it has heard of a leader, in this process or another; 0: it has heard of one, and may be a member that
+// holds something. The server also counts the addresses of the clusters behind gateways.
 func (n *Node) counted() int {
 	groups := n.server.Raftz(&server.RaftzOptions{GroupFilter: "_meta_"})
 	if groups == nil {
@@ -184,6 +185,11 @@ func (n *Node) counted() int {
 				return 0
 			}
 			size = g.Size
+		}
+	}
+	for _, cluster := range n.started.Gateway.Gateways {
+		if cluster.Name != n.started.Cluster.Name {
+			size -= len(cluster.URLs)
 		}
 	}
 	return size
