@@ -2,6 +2,8 @@ package clustertest
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -156,13 +158,23 @@ func (c *Cluster) Join() *Hub {
 	return h
 }
 
-// FreeAddress is a port of loopback that nobody listens at now: nodes must know each other's before they start.
+// given are the addresses that FreeAddress found.
+var given sync.Map
+
+// FreeAddress is a port of loopback that nobody listens at now: nodes must know each other's before they start. It is below those that the system gives away by itself, or a connection
+// of another test may have it by then.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
