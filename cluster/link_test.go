@@ -59,9 +59,7 @@ func TestHeldBatchLandsOnceAfterItsSenderDied(t *testing.T) {
 
 // A link that is gone without a word is noticed, so that the next agent of the host is let in. It takes 15 s, hence not in -short.
 func TestSilentLinkIsForgotten(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes as long as three pings")
-	}
+	slow(t)
 	s := newStand(t)
 	proxy := clustertest.StartProxy(t, s.hub.Addresses().Leaf)
 	leaf := clustertest.StartLeaf(t, s.hub, "web2", "b", proxy.Leaf())

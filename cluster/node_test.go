@@ -18,11 +18,11 @@ import (
 	"github.com/logdrive/logdrive/cluster/clustertest"
 )
 
-// slow marks a test of several nodes, which mostly waits for elections: beside others, and not with -short.
+// slow marks a test that mostly waits, as for elections: beside others, and not with -short.
 func slow(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("runs several nodes for long")
+		t.Skip("takes long")
 	}
 	t.Parallel()
 }

@@ -72,9 +72,7 @@ func (s *site) at(leaf *clustertest.Leaf) int {
 }
 
 func TestLeafLearnsTheNodesAndFailsOver(t *testing.T) {
-	if testing.Short() {
-		t.Skip("three nodes")
-	}
+	slow(t)
 	s := newSite(t, 3)
 	leaf := s.leaf("web1", s.proxies[0].Leaf())
 	clustertest.Until(t, "the leaf knows three nodes", func() bool { return leaf.Link().Known == 3 && s.at(leaf) >= 0 })
@@ -97,9 +95,7 @@ func TestLeafLearnsTheNodesAndFailsOver(t *testing.T) {
 // A node that no longer moves anything, while its connections stay open, is left long before the server's own pings notice it (15 s), and what was under way is
 // stored once. The node that held it still has the old link then.
 func TestLeafLeavesABlackHole(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes as long as four questions")
-	}
+	slow(t)
 	s := newSite(t, 3)
 	leaf := s.leaf("web1", s.proxies[0].Leaf(), s.proxies[1].Leaf(), s.proxies[2].Leaf())
 	clustertest.Until(t, "the link has a pulse", func() bool { return s.at(leaf) >= 0 && leaf.Link().Node != "" })
@@ -122,9 +118,7 @@ func TestLeafLeavesABlackHole(t *testing.T) {
 }
 
 func TestLeafOfOneHubLeavesABlackHole(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes as long as four questions")
-	}
+	slow(t)
 	hub := clustertest.Start(t, clustertest.Config())
 	proxy := clustertest.StartProxy(t, hub.Addresses().Leaf)
 	leaf := clustertest.StartLeaf(t, hub, "web1", "web1", proxy.Leaf())
@@ -148,9 +142,7 @@ func TestLeafOfOneHubLeavesABlackHole(t *testing.T) {
 
 // A hub that refuses everything, since its streams are full, is well: nothing is rebuilt.
 func TestLeafStaysAtAFullHub(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits longer than for a dead link")
-	}
+	slow(t)
 	cfg := clustertest.Config()
 	cfg.StreamBytes = 1 << 20
 	hub := clustertest.Start(t, cfg)
@@ -178,9 +170,7 @@ func TestLeafStaysAtAFullHub(t *testing.T) {
 
 // Neither is one that answers nothing about its streams: the question of the pulse goes past them.
 func TestLeafStaysWhereItsPartitionIsMute(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits longer than for a dead link")
-	}
+	slow(t)
 	s := newSite(t, 3)
 	leaf := s.leaf("web1", s.proxies[0].Leaf(), s.proxies[1].Leaf(), s.proxies[2].Leaf())
 	clustertest.Until(t, "the leaf is linked", func() bool { return s.at(leaf) >= 0 })
@@ -233,9 +223,7 @@ func TestAgentsSpreadOverTheNodes(t *testing.T) {
 
 // Nodes that come are learnt, and get their share of the agents; those that go are forgotten.
 func TestLeafLearnsOfNodesThatComeAndGo(t *testing.T) {
-	if testing.Short() {
-		t.Skip("four nodes")
-	}
+	slow(t)
 	s := newSite(t, 3)
 	leaf := s.leaf("web1", s.proxies[0].Leaf())
 	clustertest.Until(t, "the leaf knows three nodes", func() bool { return leaf.Link().Known == 3 })
@@ -250,9 +238,7 @@ func TestLeafLearnsOfNodesThatComeAndGo(t *testing.T) {
 
 // A node that ends in good order sends its agents away first.
 func TestLeafLeavesANodeThatEnds(t *testing.T) {
-	if testing.Short() {
-		t.Skip("ends a node")
-	}
+	slow(t)
 	s := newSite(t, 3)
 	leaf := s.leaf("web1", s.proxies[0].Leaf())
 	clustertest.Until(t, "the leaf knows three nodes", func() bool { return leaf.Link().Known == 3 && s.at(leaf) >= 0 })
