@@ -2,10 +2,10 @@ package clustertest
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -158,15 +158,21 @@ func (c *Cluster) Join() *Hub {
 	return h
 }
 
-// given are the addresses that FreeAddress found.
+// given are the addresses that FreeAddress and FreeAddressOn found.
 var given sync.Map
 
-// FreeAddress is a port of loopback that nobody listens at now: nodes must know each other's before they start. It is below those that the system gives away by itself, or a connection
-// of another test may have it by then.
+// FreeAddress is a port of loopback that nobody listens at now: nodes must know each other's before they start.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
+	return FreeAddressOn(t, "127.0.0.1")
+}
+
+// FreeAddressOn is FreeAddress for another address of loopback. The port is below those that the system gives away by itself, so that neither a connection nor another test takes it while its
+// owner is not there yet, or dead.
+func FreeAddressOn(t testing.TB, host string) string {
+	t.Helper()
 	for range 1000 {
-		address := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000))
+		address := net.JoinHostPort(host, strconv.Itoa(12000+rand.IntN(18000)))
 		if _, taken := given.LoadOrStore(address, true); taken {
 			continue
 		}

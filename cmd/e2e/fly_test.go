@@ -31,7 +31,7 @@ func newFlyApp(t testing.TB, each int, regions ...string) *flyApp {
 	a.secret = filepath.Join(a.dir, "secret")
 	must(t, os.WriteFile(a.secret, []byte("secret of all hubs of the app\n"), 0o600))
 	for _, port := range []*string{&a.leaf, &a.client, &a.cluster} {
-		_, *port, _ = net.SplitHostPort(freePort(t))
+		_, *port, _ = net.SplitHostPort(clustertest.FreeAddress(t))
 	}
 	for i, region := range regions {
 		for k := range each {

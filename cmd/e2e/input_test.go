@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/logdrive/logdrive/cluster/clustertest"
 	"github.com/logdrive/logdrive/cluster/wire"
 	"github.com/logdrive/logdrive/shipper/checkpoint"
 )
@@ -319,7 +320,7 @@ func TestInputWrongHub(t *testing.T) {
 	secret := s.secret
 	client := strings.TrimPrefix(s.clientURL, "nats://")
 	for _, tt := range []struct{ name, hub, secret, says string }{
-		{"closed port", "nats-leaf://" + freePort(t), secret, "connection refused"},
+		{"closed port", "nats-leaf://" + clustertest.FreeAddress(t), secret, "connection refused"},
 		{"client port", "nats-leaf://" + client, secret, "leaf listener"},
 		{"wrong secret", s.leafURL, wrong, "secret"},
 	} {

@@ -33,10 +33,10 @@ func newSite6(t testing.TB, program string, env []string, name string, peers fun
 	must(t, os.MkdirAll(s.path("logs"), 0o755))
 	var listeners []string
 	for range hubSize {
-		listeners = append(listeners, freePortAt(t, loopback6))
+		listeners = append(listeners, clustertest.FreeAddressOn(t, loopback6))
 	}
 	for i, listener := range listeners {
-		client, leaf, dir := freePortAt(t, loopback6), freePortAt(t, loopback6), s.path(fmt.Sprintf("node%d", i+1))
+		client, leaf, dir := clustertest.FreeAddressOn(t, loopback6), clustertest.FreeAddressOn(t, loopback6), s.path(fmt.Sprintf("node%d", i+1))
 		n := &hubNode{number: i, store: filepath.Join(dir, "store"), clientURL: "nats://" + client, leafURL: "nats-leaf://" + leaf}
 		must(t, os.MkdirAll(dir, 0o755))
 		n.role = newRole(t, dir, "hub", append([]string{

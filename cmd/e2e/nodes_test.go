@@ -81,7 +81,7 @@ func (s *site) addNodes(o options) {
 
 func (s *site) addNode(name, dir, store string) {
 	s.t.Helper()
-	client, leaf := freePort(s.t), freePort(s.t)
+	client, leaf := clustertest.FreeAddress(s.t), clustertest.FreeAddress(s.t)
 	n := &hubNode{
 		number: len(s.nodes), store: store, clientURL: "nats://" + client, leafURL: "nats-leaf://" + leaf,
 		client: clustertest.StartProxy(s.t, client), leaf: clustertest.StartProxy(s.t, leaf),
@@ -98,7 +98,7 @@ func (s *site) joinNodes() {
 	for range s.nodes {
 		nowhere := clustertest.StartProxy(s.t, "127.0.0.1:1")
 		nowhere.Cut()
-		listeners, names = append(listeners, freePort(s.t)), append(names, nowhere.Address())
+		listeners, names = append(listeners, clustertest.FreeAddress(s.t)), append(names, nowhere.Address())
 	}
 	for i, n := range s.nodes {
 		n.args = append(n.args, "--secret", s.secret, "--nodes", fmt.Sprint(len(s.nodes)), "--cluster-listen", listeners[i], "--cluster-advertise", names[i],

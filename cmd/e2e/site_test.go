@@ -1,13 +1,9 @@
 package e2e_test
 
 import (
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"sync"
 	"testing"
 
 	"github.com/logdrive/logdrive/cluster/clustertest"
@@ -130,29 +126,4 @@ func (s *site) settle(ledger []gap, sources ...*source) {
 	s.ledger(ledger)
 	s.invariants()
 	s.stopHub()
-}
-
-// given are the ports that freePort found.
-var given sync.Map
-
-// freePort finds a port below those that the system gives away by itself, so that nobody takes it while its owner is dead: no other test either.
-func freePort(t testing.TB) string {
-	t.Helper()
-	return freePortAt(t, "127.0.0.1")
-}
-
-func freePortAt(t testing.TB, host string) string {
-	t.Helper()
-	for range 1000 {
-		address := net.JoinHostPort(host, strconv.Itoa(12000+rand.IntN(18000)))
-		if _, taken := given.LoadOrStore(address, true); taken {
-			continue
-		}
-		if l, err := net.Listen("tcp", address); err == nil {
-			must(t, l.Close())
-			return address
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }

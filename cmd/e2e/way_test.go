@@ -13,7 +13,7 @@ import (
 
 // The whole way over WebSocket and through an HTTP proxy, with cuts and a killed hub on it.
 func TestAgentShipsByWebsocketThroughAProxy(t *testing.T) {
-	websocket := freePort(t)
+	websocket := clustertest.FreeAddress(t)
 	front := clustertest.StartProxy(t, websocket)
 	proxy := clustertest.StartHTTPProxy(t, "me", "secret")
 	s := newSite(t, options{hub: []string{"--websocket-listen", websocket}, agent: []string{"--proxy", proxy.URL().String()}})
@@ -49,7 +49,7 @@ func TestAgentGoesOnWhenItsHubNodeIsKilled(t *testing.T) {
 	peers := []string{"--partitions", "2", "--stream-size", "16MiB", "--secret", secret}
 	var listeners, leaves []string
 	for range 3 {
-		listeners, leaves = append(listeners, freePort(t)), append(leaves, freePort(t))
+		listeners, leaves = append(listeners, clustertest.FreeAddress(t)), append(leaves, clustertest.FreeAddress(t))
 		peers = append(peers, "--peers", listeners[len(listeners)-1])
 	}
 	var nodes []*role
