@@ -46,6 +46,14 @@ func (n *Node) routeUser() string {
 	return userNode
 }
 
+// nameHub makes this node say which hub it is of at nodes that it dials from now on, unless it knew and said that from its start on.
+func (n *Node) nameHub() error {
+	if n.started.Cluster.Username == n.routeUser() {
+		return nil
+	}
+	return n.Reload()
+}
+
 // dialAs is who this node logs in as at an address. Where it was nobody's when it dialled, and a route is there since, that stays: the server would cut the route to dial it anew.
 func (n *Node) dialAs(address string) string {
 	if before, is := n.dialled[address]; is && n.reaches(address) {

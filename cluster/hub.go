@@ -161,7 +161,7 @@ func (h *Hub) serve(ctx context.Context) error {
 	defer drain(nc)
 	f, err := h.found(ctx, nc)
 	if err == nil && h.node.clustered() {
-		err = h.node.Reload() // from now on it says at nodes that it dials anew which hub it is of
+		err = h.node.nameHub()
 	}
 	if err != nil {
 		return err

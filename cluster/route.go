@@ -107,9 +107,7 @@ func (n *Node) addRoutes(o *server.Options, routes []string) error {
 	dialled := map[string]string{}
 	for _, address := range routes {
 		dialled[address] = n.dialAs(address)
-		route := n.peerURL("nats-route", address)
-		route.User = url.UserPassword(dialled[address], n.cfg.Secret)
-		o.Routes = append(o.Routes, route)
+		o.Routes = append(o.Routes, n.peerURL("nats-route", dialled[address], address))
 	}
 	n.dialled = dialled
 	return nil
@@ -136,15 +134,15 @@ func (n *Node) addGateways(o *server.Options, clusters map[string][]string) erro
 	for _, name := range sortedKeys(clusters) {
 		remote := &server.RemoteGatewayOpts{Name: name}
 		for _, address := range clusters[name] {
-			remote.URLs = append(remote.URLs, n.peerURL("nats", address))
+			remote.URLs = append(remote.URLs, n.peerURL("nats", userNode, address))
 		}
 		o.Gateway.Gateways = append(o.Gateway.Gateways, remote)
 	}
 	return nil
 }
 
-func (n *Node) peerURL(scheme, address string) *url.URL {
-	return &url.URL{Scheme: scheme, Host: address, User: url.UserPassword(userNode, n.cfg.Secret)}
+func (n *Node) peerURL(scheme, user, address string) *url.URL {
+	return &url.URL{Scheme: scheme, Host: address, User: url.UserPassword(user, n.cfg.Secret)}
 }
 
 func (n *Node) clusterName() string {

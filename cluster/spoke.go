@@ -28,7 +28,7 @@ func (n *Node) addLeaves(o *server.Options) (err error) {
 	return nil
 }
 
-func (n *Node) leafURL(address string) *url.URL { return n.peerURL(schemeLeaf, address) }
+func (n *Node) leafURL(address string) *url.URL { return n.peerURL(schemeLeaf, userNode, address) }
 
 // uplinks are the links that a spoke has to its hub: one, or none.
 func uplinks(s *server.Server) ([]*server.LeafInfo, error) {
