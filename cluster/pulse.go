@@ -19,10 +19,10 @@ const (
 	pulseMiss    = 3
 	pulseMissMax = 4 * pulseMiss
 	pulseWell    = time.Minute
-	slowLink     = 256 << 10             // bytes a second; with less and a full batch in flight, the server's own pings decide
-	linkEvery    = 50 * time.Millisecond // between looks whether the link is still there
-	moveWithin   = 30 * time.Second      // agents come to a new node one by one
-	bearLeast    = 5 * time.Second       // a node that is cut off from the others, the first time; twice as long each time
+	slowLink     = 256 << 10              // bytes a second; with less and a full batch in flight, the server's own pings decide
+	linkEvery    = 200 * time.Millisecond // between looks whether the link is still there
+	moveWithin   = 30 * time.Second       // agents come to a new node one by one
+	bearLeast    = 5 * time.Second        // a node that is cut off from the others, the first time; twice as long each time
 	bearMost     = 5 * time.Minute
 )
 

@@ -254,10 +254,10 @@ func (st *stretch) drain(inner context.Context) error {
 	return errDone
 }
 
-// Looking at many thousand sources takes milliseconds. It is done so seldom that it takes less than one part in a thousand of a core, but every observeAtLeast.
+// Looking at many thousand sources takes milliseconds. It is done so seldom that it takes less than one part in two thousand of a core, but every observeAtLeast.
 const (
-	observeShare   = 1000
-	observeAtLeast = 5 * time.Second
+	observeShare   = 2000
+	observeAtLeast = 15 * time.Second
 )
 
 // observe refreshes the figures that say how far behind the agent is.

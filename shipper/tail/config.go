@@ -45,7 +45,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Tick:     5 * time.Millisecond,
-		Idle:     100 * time.Millisecond,
+		Idle:     200 * time.Millisecond,
 		Quiet:    time.Second,
 		Sweep:    time.Second,
 		Find:     10 * time.Second,

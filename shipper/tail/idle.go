@@ -57,16 +57,18 @@ func (t *Tailer) takeEvents(now time.Time) {
 	}
 }
 
-// watchDir watches a directory, or what is there of the way to it: a log that comes with its directory may go with it soon.
-func (t *Tailer) watchDir(dir string) {
+// watchDir watches a directory, or what is there of the way to it: a log that comes with its directory may go with it soon. is: the
+// directory itself.
+func (t *Tailer) watchDir(dir string) (is bool) {
 	if t.notify.watchDir(dir) {
 		delete(t.absent, dir)
-		return
+		return true
 	}
 	t.absent[dir] = true
 	for up := filepath.Dir(dir); !t.notify.watchDir(up) && up != filepath.Dir(up); {
 		up = filepath.Dir(up)
 	}
+	return false
 }
 
 // appeared looks at the sources of absent directories that a new name may have brought.
@@ -251,17 +253,22 @@ func (t *Tailer) search(now time.Time) {
 	})
 }
 
-// takeFindings adds the sources that were found. A search takes no more
-// than one part in two hundred of a core.
+// takeFindings adds the sources that were found. A search takes no more than one part in two hundred of a core, and one in a
+// thousand where watches tell of every new name, as they do for directories that the user named.
 func (t *Tailer) takeFindings(f findings, now time.Time) {
-	t.findCost = f.cost
-	t.findAt = now.Add(max(t.cfg.Find, 200*f.cost))
 	for _, one := range f.files {
 		t.await(t.add(one.path, one.judged))
 	}
+	watched := len(t.finder.globs) == 0
 	for _, d := range f.dirs {
-		t.watchDir(d)
+		watched = t.watchDir(d) && watched
 	}
+	share := time.Duration(200)
+	if watched {
+		share = 1000
+	}
+	t.findCost = f.cost
+	t.findAt = now.Add(max(t.cfg.Find, share*f.cost))
 }
 
 func (t *Tailer) add(path string, judged bool) *source {
