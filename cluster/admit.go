@@ -4,7 +4,6 @@ import (
 	"crypto/subtle"
 	"log/slog"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 
@@ -74,12 +73,30 @@ func (n *Node) dialsAsNobody() bool {
 	return false
 }
 
-// reaches says that a route from or to the machine of an address is up.
+// reaches says that a route from or to an address is up. Of one that the other end has dialled only the machine can be told: there must be as many nodes linked of it as addresses are dialled there.
 func (n *Node) reaches(address string) bool {
 	want, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return false
 	}
 	routes, err := n.server.Routez(nil)
-	return err != nil || slices.ContainsFunc(routes.Routes, func(r *server.RouteInfo) bool { return want.IP.Equal(net.ParseIP(r.IP)) })
+	if err != nil {
+		return true
+	}
+	linked, dialled := map[string]bool{}, 0
+	for _, r := range routes.Routes {
+		if !want.IP.Equal(net.ParseIP(r.IP)) {
+			continue
+		}
+		if r.DidSolicit && r.Port == want.Port {
+			return true
+		}
+		linked[r.RemoteID] = true
+	}
+	for other := range n.dialled {
+		if a, err := net.ResolveTCPAddr("tcp", other); err == nil && other != n.own() && a.IP.Equal(want.IP) {
+			dialled++
+		}
+	}
+	return len(linked) > 0 && len(linked) >= dialled
 }

@@ -65,3 +65,43 @@ func TestAnotherHubIsNotLetIn(t *testing.T) {
 		s.check()
 	}
 }
+
+// The address of a node that is gone is that of another hub's node now, on a machine where nodes of both run.
+func TestAddressThatGoesToAnotherHub(t *testing.T) {
+	slow(t)
+	var refused atomic.Int64
+	loud := func(_ int, cfg *cluster.HubConfig) {
+		cfg.Logger = slog.New(heard{clustertest.Logger(t).Handler(), "of another hub", &refused})
+	}
+	a, b := clustertest.StartCluster(t, 3, clustertest.Config(), loud), clustertest.StartCluster(t, 3, clustertest.Config(), loud)
+	inA, inB := ship(t, linked(t, a.Nodes[0], "web1"), "web1"), ship(t, linked(t, b.Nodes[0], "web2"), "web2")
+	for range 5 {
+		inA.publish()
+		inB.publish()
+	}
+	for _, h := range []*clustertest.Hub{a.Nodes[2], b.Nodes[2]} {
+		if err := h.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clustertest.Until(t, "the others miss it", func() bool { return misses(t, a.Nodes[0]) && misses(t, a.Nodes[1]) })
+	clustertest.Until(t, "they say who they are", func() bool { return !a.Nodes[0].DialsAsNobody() && !a.Nodes[1].DialsAsNobody() })
+	b.Name(b.Named()[0], b.Named()[1], a.Named()[2])
+	b.StartOn(2, func(*cluster.HubConfig) {}).Await(t)
+	clustertest.Until(t, "they are refused", func() bool { return refused.Load() > 0 })
+	for _, h := range append(slices.Clone(a.Nodes[:2]), b.Nodes...) {
+		if m, err := h.Members(t.Context()); err != nil || len(m.Members) != 3 || m.Leader == "" {
+			t.Errorf("members of %s: %+v %v", h.Name(), m, err)
+		}
+	}
+	for _, s := range []*shipping{inA, inB} {
+		s.publish()
+		s.check()
+	}
+}
+
+// misses says that a node counts one of its hub that is not there.
+func misses(t *testing.T, h *clustertest.Hub) bool {
+	m, err := h.Members(t.Context())
+	return err == nil && slices.ContainsFunc(m.Members, func(m cluster.Member) bool { return m.Offline })
+}

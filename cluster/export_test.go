@@ -38,3 +38,6 @@ func (h *Hub) Held(stream string) uint64 {
 	}
 	return 0
 }
+
+// DialsAsNobody says that the node would dial some address without saying which hub it is of.
+func (h *Hub) DialsAsNobody() bool { return h.node.dialsAsNobody() }
