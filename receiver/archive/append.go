@@ -306,7 +306,9 @@ func (s *stage) finish(b *wire.Batch) error {
 	for _, e := range s.entries {
 		p.enter(e)
 	}
-	p.pending.drops = append(p.pending.drops, s.drops...)
+	for _, key := range s.drops {
+		p.pending.drop(key)
+	}
 	p.pending.bytes += s.appended
 	p.a.stats.appended.Add(s.appended)
 	p.a.stats.doubled.Add(s.doubled)

@@ -77,8 +77,10 @@ func mayFound(dir, path string) (bool, error) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	if entries, err := os.ReadDir(filepath.Join(dir, dirHosts)); err == nil && len(entries) > 0 {
-		return false, fmt.Errorf("open archive %s: it holds files but no %s: restore the index, or move hosts/ aside", dir, indexFile)
+	for _, held := range []string{dirHosts, dirQuarantine} {
+		if entries, err := os.ReadDir(filepath.Join(dir, held)); err == nil && len(entries) > 0 {
+			return false, fmt.Errorf("open archive %s: it holds files but no %s: restore the index, or move %s/ and %s/ aside", dir, indexFile, dirHosts, dirQuarantine)
+		}
 	}
 	return true, nil
 }

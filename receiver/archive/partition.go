@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -68,6 +69,12 @@ func newPending() *pending {
 
 // rename notes a new name in a directory.
 func (n *pending) rename(name string) { n.dirs[path.Dir(name)] = struct{}{} }
+
+// drop takes an entry out of the ledger with the next commit, also one that this would bring.
+func (n *pending) drop(key []byte) {
+	n.entries = slices.DeleteFunc(n.entries, func(e Entry) bool { return bytes.Equal(e.ledgerKey(), key) })
+	n.drops = append(n.drops, key)
+}
 
 // Partition opens the view of a stream under an epoch that began at sequence start. A stream has one at a time. What an earlier one did
 // not commit is cut away first; if that cannot be done, nothing may be appended, so it is an error.
@@ -196,8 +203,7 @@ func (p *Partition) Named(sequence uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.nameless(sequence)
-	p.pending.entries = slices.DeleteFunc(p.pending.entries, func(o Entry) bool { return o == e })
-	p.pending.drops = append(p.pending.drops, e.ledgerKey())
+	p.pending.drop(e.ledgerKey())
 }
 
 func (p *Partition) nameless(sequence uint64) Entry {

@@ -205,7 +205,7 @@ func (w *wayBack) findSegment(tx *bbolt.Tx, a *Archive, key, old []byte) error {
 
 func (w *wayBack) findQuarantined(tx *bbolt.Tx, key []byte) error {
 	data, err := getValue(tx, bucketLedger, key)
-	if err != nil {
+	if err != nil || data == nil { // a later entry of the range said it better
 		return err
 	}
 	e, err := decodeEntry(data)
