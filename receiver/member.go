@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -139,7 +140,14 @@ func (m *membership) renew(ctx context.Context) error {
 		return ErrTwin
 	}
 	m.revision = entry.Revision() // an own renewal landed, and its answer was lost
-	return nil
+	if bytes.Equal(entry.Value(), m.value()) {
+		return nil
+	}
+	// It was an earlier one, and said less. Whoever says that a partition heals must not believe it said before keepers can read it: they would purge what is to be read again.
+	if revision, err = m.bucket.Update(ctx, m.member.ID, m.value(), m.revision); err == nil {
+		m.revision = revision
+	}
+	return err
 }
 
 // owns reports whether a key's value is of this process.
