@@ -14,7 +14,7 @@ import (
 const (
 	// dirEvents tell of names that appear and go, not of what is written: that
 	// would be an event a line.
-	dirEvents = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_ONLYDIR
+	dirEvents = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_MOVE_SELF | unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_ONLYDIR
 	// fileEvents wake an idle file, once: a busy one is polled.
 	fileEvents = unix.IN_MODIFY | unix.IN_ONESHOT
 )
@@ -29,9 +29,9 @@ type notifier struct {
 
 	mu      sync.Mutex
 	watches map[int32]watched
-	dirs    map[string]bool
-	paths   []string // changed since take
-	missed  bool     // events were lost, or a directory went
+	dirs    map[string]int32 // the watch of each
+	paths   []string         // changed since take
+	missed  bool             // events were lost, or a directory went
 }
 
 type watched struct {
@@ -47,24 +47,38 @@ func newNotifier(wake func()) (*notifier, error) {
 	}
 	n := &notifier{
 		file: os.NewFile(uintptr(fd), "inotify"), fd: fd, wake: wake,
-		watches: map[int32]watched{}, dirs: map[string]bool{},
+		watches: map[int32]watched{}, dirs: map[string]int32{},
 	}
 	n.wg.Go(n.run)
 	return n, nil
 }
 
-// watchDir reports names that appear or go in a directory from now on.
+// watchDir reports names that appear or go in a directory from now on. It is asked again with each search, for another directory may stand there since: the path may
+// lead over a link that leads elsewhere now, and of one that was removed while a file of it is open no event tells.
 func (n *notifier) watchDir(path string) bool {
 	if n == nil {
 		return false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.dirs[path] {
-		return true
+	wd, ok := n.add(path, dirEvents, true)
+	if before, was := n.dirs[path]; was && (!ok || before != wd) {
+		n.unwatch(before, path)
 	}
-	n.dirs[path] = n.add(path, dirEvents, true)
-	return n.dirs[path]
+	if ok {
+		n.dirs[path] = wd
+	}
+	return ok
+}
+
+// unwatch ends the watch of a directory that stands at its path no more. What happened since is missed.
+func (n *notifier) unwatch(wd int32, path string) {
+	delete(n.dirs, path)
+	n.missed = true
+	if n.watches[wd].path == path {
+		delete(n.watches, wd)
+		_, _ = unix.InotifyRmWatch(n.fd, uint32(wd)) // it may be gone already
+	}
 }
 
 // watchFile reports the next write to a file.
@@ -74,16 +88,17 @@ func (n *notifier) watchFile(path string) bool {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.add(path, fileEvents, false)
+	_, ok := n.add(path, fileEvents, false)
+	return ok
 }
 
-func (n *notifier) add(path string, events uint32, dir bool) bool {
+func (n *notifier) add(path string, events uint32, dir bool) (int32, bool) {
 	wd, err := unix.InotifyAddWatch(n.fd, path, events)
 	if err != nil {
-		return false
+		return 0, false
 	}
 	n.watches[int32(wd)] = watched{path, dir}
-	return true
+	return int32(wd), true
 }
 
 // take returns the paths that changed since it was last called, and whether
@@ -146,6 +161,9 @@ func (n *notifier) event(wd int32, mask uint32, name string) {
 			delete(n.dirs, w.path)
 			n.missed = true
 		}
+		return
+	case mask&unix.IN_MOVE_SELF != 0:
+		n.unwatch(wd, w.path)
 		return
 	}
 	if name != "" {
