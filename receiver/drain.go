@@ -43,17 +43,18 @@ func Members(ctx context.Context, js jetstream.JetStream) ([]Member, error) {
 	return all, nil
 }
 
-// Drain asks the coordinator to move every partition away from the receiver of an archive, and to give it none until it is undrained.
+// Drain asks the coordinator to move every partition away from the receiver of an archive, and to give it none until it is undrained. It writes also where the list that it reads says so already:
+// a leader of the bucket that was frozen reads from its old list for a while, and only a write that is taken proves that the list was the last.
 func Drain(ctx context.Context, js jetstream.JetStream, archive string, drained bool) error {
 	bucket, err := js.KeyValue(ctx, wire.Bucket)
 	if err != nil {
 		return fmt.Errorf("open bucket %s: %w", wire.Bucket, err)
 	}
 	before, revision, err := readDrains(ctx, bucket)
-	if err != nil || slices.Contains(before, archive) == drained {
+	if err != nil {
 		return err
 	}
-	now := slices.DeleteFunc(slices.Clone(before), func(id string) bool { return id == archive })
+	now := slices.DeleteFunc(append([]string{}, before...), func(id string) bool { return id == archive })
 	if drained {
 		now = append(now, archive)
 	}

@@ -36,7 +36,7 @@ func (c *crew) rested(w *watch) {
 	for !v.shared(able) || !v.archived(ends) {
 		c.alive()
 		if c.t.Failed() || time.Since(start) > 3*patience { // the watch knows better what is too long
-			c.t.Fatalf("not at rest after %v", time.Since(start).Round(time.Second))
+			c.t.Fatalf("not at rest after %v: shared by %v: %t, archived: %t", time.Since(start).Round(time.Second), able, v.shared(able), v.archived(ends))
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -143,14 +143,22 @@ func (d drain) run(one receiver.Standing, all []receiver.Standing) error {
 	return d.tell(one.ID, called(one)+" owns nothing, and will get nothing until --undo")
 }
 
-// askTries is how often the list of drained receivers is read again because someone else wrote it meanwhile.
-const askTries = 5
+// askTries is how often the list of drained receivers is read again because someone else wrote it meanwhile, or because a leader that was frozen read from its old one, which it does for some seconds.
+const (
+	askTries = 8
+	askPause = 500 * time.Millisecond
+)
 
 func (d drain) ask(archive string, drained bool) (err error) {
 	for range askTries {
 		err = receiver.Drain(d.Context.Context, d.js, archive, drained)
 		if !errors.Is(err, jetstream.ErrKeyRevisionMismatch) && !errors.Is(err, jetstream.ErrKeyExists) {
 			return err
+		}
+		select {
+		case <-d.Context.Context.Done():
+			return err
+		case <-time.After(askPause):
 		}
 	}
 	return err
