@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -147,26 +148,54 @@ func (d *driver) replace(ctx context.Context, s standing) error {
 
 // startTables gives every host that was ever seen its table of before, as one of the new stream's sequence 0: from there its chain goes on. It tells how many nodes keep the bucket
 // with the tables, for the new streams are to be kept by as many.
+//
+// A leader that was frozen, and goes on only now, answers from a store that lacks what others have acknowledged since; with such a table those bytes would be shipped twice. It answers for a
+// second at least, so the streams are looked at once more between reading and writing: then it would tell of another end, or of no followers.
 func (d *driver) startTables(ctx context.Context, s standing) (replicas int, err error) {
 	f := newFoundation(s.now, d.js)
 	if err := f.open(ctx); err != nil {
 		return 0, err
 	}
+	tables, err := d.readTables(ctx, f)
+	if err != nil {
+		return 0, err
+	}
+	if end, moving, err := d.end.look(ctx, s.now); err != nil || !end {
+		return 0, errors.Join(fmt.Errorf("the sealed streams have moved while tables were read (%s)", moving), err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(helloWorkers)
+	for host, table := range tables {
+		group.Go(func() error { return d.startTable(ctx, host, table, s.next.Layout) })
+	}
+	return f.bucket.CachedInfo().Config.Replicas, group.Wait()
+}
+
+// readTables is what the sealed streams say of every host.
+func (d *driver) readTables(ctx context.Context, f *foundation) (map[string]wire.Table, error) {
+	var mu sync.Mutex // guards tables
+	tables := map[string]wire.Table{}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(helloWorkers)
 	for p := range f.streams {
 		hosts, err := f.hosts(ctx, p)
 		if err != nil {
-			return 0, errors.Join(err, group.Wait())
+			return nil, errors.Join(err, group.Wait())
 		}
 		for host := range hosts {
-			group.Go(func() error { return d.startTable(ctx, f.chain(host), s.next.Layout) })
+			group.Go(func() error {
+				table, err := d.readTable(ctx, f.chain(host))
+				mu.Lock()
+				defer mu.Unlock()
+				tables[host] = table
+				return err
+			})
 		}
 	}
-	return f.bucket.CachedInfo().Config.Replicas, group.Wait()
+	return tables, group.Wait()
 }
 
-func (d *driver) startTable(ctx context.Context, c *chain, next wire.Layout) error {
+func (d *driver) readTable(ctx context.Context, c *chain) (wire.Table, error) {
 	st, err := c.read(ctx, 0)
 	if errors.Is(err, errWentBack) {
 		// What its table covers is archived. What came behind that, if anything, the agent ships once more.
@@ -174,15 +203,18 @@ func (d *driver) startTable(ctx context.Context, c *chain, next wire.Layout) err
 		st.table, err = c.table(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("read the chain of host %s: %w", c.host, err)
+		return wire.Table{}, fmt.Errorf("read the chain of host %s: %w", c.host, err)
 	}
-	table := st.table
+	return st.table, nil
+}
+
+func (d *driver) startTable(ctx context.Context, host string, table wire.Table, next wire.Layout) error {
 	table.Sequence = 0
 	data, err := table.Encode()
 	if err != nil {
-		return fmt.Errorf("encode table of host %s: %w", c.host, err)
+		return fmt.Errorf("encode table of host %s: %w", host, err)
 	}
-	key := wire.TableKey(next.Stream(wire.Partition(c.host, next.Partitions)), c.host)
+	key := wire.TableKey(next.Stream(wire.Partition(host, next.Partitions)), host)
 	if _, err = d.keys.bucket.Create(ctx, key, data); errors.Is(err, jetstream.ErrKeyExists) {
 		return nil // by a driver before this one, from the same sealed stream
 	}
