@@ -128,6 +128,9 @@ func (k *keeper) purge(ctx context.Context, bound uint64, demand bool) error {
 	}
 	purged := false
 	for subject, count := range info.State.Subjects {
+		if k.roster.healing(k.number) { // since this look began
+			return nil
+		}
 		host, err := wire.HostOfPart(subject)
 		if err != nil { // no host has such a name: what came is in quarantine, no chain needs a head, and no table will ever cover it
 			if err := k.purgeBelow(ctx, subject, min(bound, k.floor)); err != nil {
