@@ -49,6 +49,9 @@ func (a *agent) openSpool() (*spool, error) {
 	if numbered.MatchString(a.stdin) {
 		return nil, fmt.Errorf("--stdin %q: the name must not end in a number, as rotated files do", a.stdin)
 	}
+	if tail.IsRotated(a.stdin) {
+		return nil, fmt.Errorf("--stdin %q: the name must not be that of a rotated file: it would be taken for one of another --stdin in this state directory", a.stdin)
+	}
 	limit, err := size(a.c, "stdin-size")
 	if err != nil {
 		return nil, err

@@ -140,7 +140,9 @@ func (f *finder) rotated(path string, found map[string]finding) bool {
 }
 
 func (f *finder) walk(root string, found map[string]finding, dirs map[string]bool) {
-	filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	// The slash: the directory may be named by a link that leads to it.
+	filepath.WalkDir(root+"/", func(path string, d fs.DirEntry, err error) error {
+		path = filepath.Clean(path)
 		if f.excluded(path) {
 			if d != nil && d.IsDir() {
 				return fs.SkipDir

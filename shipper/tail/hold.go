@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/zeebo/xxh3"
+	"golang.org/x/sys/unix"
 )
 
 // holder keeps a hard link on each generation until it is archived, so that a
@@ -53,8 +54,9 @@ func (h *holder) hold(source, path string, i inode) error {
 	if h.has(source, i) {
 		return nil
 	}
-	if err := os.Link(path, link); err != nil {
-		return err
+	// The path may be a link: what it leads to is to be held, not the link.
+	if err := unix.Linkat(unix.AT_FDCWD, path, unix.AT_FDCWD, link, unix.AT_SYMLINK_FOLLOW); err != nil {
+		return &os.LinkError{Op: "link", Old: path, New: link, Err: err}
 	}
 	st, err := statPath(link)
 	if err == nil && st.inode() != i {

@@ -115,7 +115,7 @@ func (c Check) holds(r io.ReaderAt, offset int64) bool {
 	if c.Len == 0 {
 		return true
 	}
-	if int64(c.Len) > offset {
+	if int64(c.Len) > offset || c.Len < 0 || c.Len > checkBytes { // none is made that long: a table holds what anybody sent
 		return false
 	}
 	p := make([]byte, c.Len)

@@ -114,6 +114,29 @@ func (li *listing) prefixed(base string) []string {
 	return out
 }
 
+// mostStems is how many paths a source may have stood for before those are forgotten where nothing stands.
+const mostStems = 16
+
+// pruneStems forgets where links once led, if neither a file nor what its rotation left is there any more.
+func (s *source) pruneStems(found []entry) {
+	if s.blind || len(s.stems) <= mostStems {
+		return
+	}
+	s.stems = slices.DeleteFunc(s.stems, func(p string) bool {
+		dir, base := filepath.Split(p)
+		if _, err := os.Lstat(p); !isGone(err) || slices.ContainsFunc(found, func(e entry) bool {
+			d, name := filepath.Split(e.path)
+			return d == dir && isSibling(name, base)
+		}) {
+			return false
+		}
+		if s.tailer.stems[p] == s {
+			delete(s.tailer.stems, p)
+		}
+		return true
+	})
+}
+
 // around returns the directory and name of each path where the source's
 // generations may stand.
 func (s *source) around(visit func(dir, base string) error) error {

@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -30,6 +31,9 @@ func (s *source) isPast(e entry, now time.Time) bool {
 func (g *generation) mayStandIn(e entry, byContent bool) bool {
 	if byInode := g.id.sameInode(e.st); !byContent || byInode {
 		return byInode && !byContent
+	}
+	if e.path == g.src.path && e.st.dev == g.id.Device {
+		return false // a new file of the same content, as of a job that says the same each time: copies stand elsewhere
 	}
 	return g.guard.Len != 0 && g.proven == g.read && max(g.id.HeadLen, g.glimpse.Len, g.guard.Len) >= tellingHead && e.st.size == g.read
 }
@@ -96,6 +100,41 @@ func (s *source) depart() {
 		bound = min(bound, g.number)
 	}
 	s.tailer.departed = append(s.tailer.departed, Finished{Source: s.path, Generation: bound - 1})
+}
+
+// prune forgets what was settled of files that stand nowhere any more, once they are more than those that do.
+func (s *source) prune(found []entry) {
+	if s.blind || len(s.settled) < 2*len(found)+alwaysKnown {
+		return
+	}
+	stands := map[inode]bool{}
+	for _, e := range found {
+		stands[e.st.inode()] = true
+	}
+	maps.DeleteFunc(s.settled, func(i inode, _ int64) bool { return !stands[i] })
+}
+
+// pruneOwners forgets whose the files were that no source knows any more, once they are more than those that one does.
+func (t *Tailer) pruneOwners() {
+	if len(t.owners) < t.ownersMost {
+		return
+	}
+	known := map[inode]bool{}
+	for _, s := range t.list {
+		for _, gens := range [...][]*generation{s.queue, s.late, s.past} {
+			for _, g := range gens {
+				known[g.inode], known[inode{g.id.Device, g.id.Inode, g.id.Birth}] = true, true
+			}
+		}
+		for i := range s.settled {
+			known[i] = true
+		}
+		for _, e := range s.held {
+			known[e.st.inode()] = true
+		}
+	}
+	maps.DeleteFunc(t.owners, func(i inode, _ *source) bool { return !known[i] })
+	t.ownersMost = 2*len(t.owners) + alwaysKnown
 }
 
 // Departed returns, once, up to which generation of a source nothing needs to be remembered: the files are gone, and all of them was acknowledged.

@@ -50,8 +50,13 @@ func (s *source) reconcile(found []entry, now time.Time) {
 	s.addNew(rest, now)
 	s.restored, s.deep = false, false
 	s.reconciled = true
-	s.missLocked(found, now)
+	if !s.blind { // else nobody knows what is gone
+		s.missLocked(found, now)
+		s.pruneStems(found)
+	}
 	s.depart()
+	s.prune(found)
+	s.tailer.pruneOwners()
 	for _, g := range s.queue {
 		if !g.sought.IsZero() && g.reason == ReasonTruncated {
 			g.sought = longAgo // a copy is made before the cut: it will not come any more
@@ -232,6 +237,9 @@ func (s *source) missLocked(found []entry, now time.Time) {
 			continue
 		}
 		delete(s.locked, i)
+		if e.packed {
+			continue // its size says nothing of its content, and that was most likely shipped before it was packed
+		}
 		s.queue = slices.Insert(s.queue, 0, &generation{
 			src: s, inode: i, path: e.path, length: -1, seen: e.st.size,
 			grew: now, sought: longAgo, reason: ReasonUnreadable,
@@ -248,6 +256,9 @@ func (s *source) addNew(rest []entry, now time.Time) {
 		case !s.related(e) || s.isAnothers(e, now):
 		case s.packedBefore(e) || s.history[e.st.inode()]:
 			s.settled[e.st.inode()] = e.size
+		case e.packed && errors.Is(e.err, errors.ErrUnsupported):
+			s.settled[e.st.inode()] = e.size // nobody can tell what is in it; most likely it was shipped before
+			s.tailer.log.Warn("packed file cannot be read: what of it was not shipped before is not shipped", "source", s.path, "err", e.err)
 		case e.err != nil:
 			s.lock(e, now)
 		case e.st.size == 0 && e.path != s.path:
@@ -256,7 +267,7 @@ func (s *source) addNew(rest []entry, now time.Time) {
 			news = append(news, s.newGeneration(e, now))
 		}
 	}
-	s.first = false
+	s.first = s.first && s.blind
 	if len(news) == 0 {
 		return
 	}

@@ -36,6 +36,12 @@ func siblingOf(name string) (string, bool) {
 	return name, packed
 }
 
+// IsRotated reports whether a name is one that rotation gives: a file of that name belongs to the log that it was.
+func IsRotated(name string) bool {
+	_, is := siblingOf(name)
+	return is
+}
+
 // cutSuffix removes what rotation puts behind a whole name.
 func cutSuffix(name string) (string, bool) {
 	for _, s := range [...]string{".old", ".bak", ".prev"} {

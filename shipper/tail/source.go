@@ -236,7 +236,11 @@ func (s *source) overwritten(g *generation, now time.Time) {
 	}
 	g.sought, g.reason = now, ReasonTruncated
 	g.attended = s.attends(g, now)
-	s.queue = append(s.queue, next)
+	at := len(s.queue)
+	if n := s.newest(); n != nil && n != g && n.body != nil && n.path == s.path {
+		at-- // a rotated file was cut: the one at the path is still the newest
+	}
+	s.queue = slices.Insert(s.queue, at, next)
 	s.wantScan()
 	s.tailer.log.Info("source was truncated", "source", s.path, "generation", g.number, "offset", g.read, "seen", g.seen)
 }

@@ -7,6 +7,7 @@ type Stats struct {
 	Sources       int
 	Open          int       // descriptors in use
 	Refused       int       // sources that must not be begun
+	Unreadable    int       // files that are there and cannot be opened, and sources whose directory cannot be read
 	Behind        int64     // bytes that are not read or not acknowledged
 	OldestPending time.Time // since when the oldest of them waits; zero: there are none
 	Faults        []Fault
@@ -32,6 +33,7 @@ func (t *Tailer) Stats() Stats {
 	st := Stats{Sources: len(t.list), Open: t.open, Refused: len(t.refused)}
 	for _, s := range t.list {
 		one := s.stats()
+		st.Unreadable += s.unreadable()
 		st.Behind += one.Behind
 		if !one.Pending.IsZero() && (st.OldestPending.IsZero() || one.Pending.Before(st.OldestPending)) {
 			st.OldestPending = one.Pending
@@ -50,6 +52,18 @@ func (t *Tailer) SourceStats() []SourceStats {
 		list = append(list, s.stats())
 	}
 	return list
+}
+
+func (s *source) unreadable() (n int) {
+	for _, e := range s.locked {
+		if !e.packed { // a packed one may be half made, or of a kind that nobody here reads
+			n++
+		}
+	}
+	if s.blind {
+		n++
+	}
+	return n
 }
 
 func (s *source) stats() SourceStats {

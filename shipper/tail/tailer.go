@@ -19,20 +19,21 @@ type Tailer struct {
 	waker  *waker
 	notify *notifier // nil: everything is polled
 
-	ready    bool
-	waits    bool // for positions: nothing may be said yet
-	sources  map[string]*source
-	absent   map[string]bool // directories that could not be watched
-	list     []*source       // in the order in which they were found
-	busy     []*source       // those that are looked at on every tick
-	waiting  []*source       // those that are to be opened when there is room
-	owners   map[inode]*source
-	stems    map[string]*source // where links lead
-	turn     int                // whose turn it is to fill
-	changed  []*generation      // since Known was last called
-	departed []Finished         // since Departed was last called
-	open     int                // bodies held
-	loose    map[body]struct{}  // opened to be compared, held by nobody
+	ready      bool
+	waits      bool // for positions: nothing may be said yet
+	sources    map[string]*source
+	absent     map[string]bool // directories that could not be watched
+	list       []*source       // in the order in which they were found
+	busy       []*source       // those that are looked at on every tick
+	waiting    []*source       // those that are to be opened when there is room
+	owners     map[inode]*source
+	ownersMost int                // so many of them, and they are looked through
+	stems      map[string]*source // where links lead
+	turn       int                // whose turn it is to fill
+	changed    []*generation      // since Known was last called
+	departed   []Finished         // since Departed was last called
+	open       int                // bodies held
+	loose      map[body]struct{}  // opened to be compared, held by nobody
 
 	used    uint64              // generation numbers up to this were given to sources that are forgotten
 	refused map[*source][]inode // files of sources that must not be begun
