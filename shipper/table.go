@@ -87,5 +87,8 @@ func (st *stretch) allShipped() error {
 	if n := st.tailer.Stats().Refused; n > 0 {
 		return fmt.Errorf("%d files were not shipped: one host may have %d sources or so; exclude some, or ship them under further host names", n, len(st.table.Sources))
 	}
+	if n := st.tailer.Stats().Unreadable; n > 0 {
+		return fmt.Errorf("%d files were not shipped: they, or their directories, cannot be read", n)
+	}
 	return errDone
 }
