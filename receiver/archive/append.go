@@ -230,9 +230,9 @@ func (s *stage) write(g *generation, data []byte) error {
 
 // gap enters bytes that nobody declared. Where the chain is broken, too, they are gone with a message that the hub has lost. After a quarantined message that could not be read it is that message's doing, if the generation was not spoken of since.
 func (s *stage) gap(g *generation, to int64) {
-	if s.host.value.floating && g.sequence <= s.p.start {
+	if s.elsewhere(g) {
 		g.offset = to
-		if s.purged() { // some of it may have been this epoch's, nobody can tell how much
+		if s.purged() && (s.host.value.floating || s.healing()) { // some of it may have been this epoch's, nobody can tell how much
 			s.enter(Entry{To: -1, Reason: ReasonRestored})
 		}
 		return
@@ -255,6 +255,16 @@ func (s *stage) gap(g *generation, to int64) {
 	}
 	s.enter(e)
 	g.offset = to
+}
+
+// elsewhere says that nothing came of the generation in this epoch, and where it stood when the epoch began cannot be known: another archive may hold what is
+// before a position here (rule R7). That is so for a table that has gone on, and for generations that a table has forgotten.
+func (s *stage) elsewhere(g *generation) bool {
+	if g.sequence > s.p.start || s.p.start == 0 {
+		return s.host.value.floating && g.sequence <= s.p.start
+	}
+	table := &s.host.table
+	return s.host.value.floating || table.Find(g.source.name, g.number) == nil && g.number < table.Next(g.source.name)
 }
 
 func (s *stage) enter(e Entry) {

@@ -35,7 +35,6 @@ type Archive struct {
 	log   *slog.Logger
 	lock  *os.File
 	group *group
-	fold  bool // the file system takes A and a for the same
 	clock *clock
 	files *files
 	stats stats
@@ -95,13 +94,37 @@ func (a *Archive) open() (err error) {
 	if err := a.syncDir("."); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(a.cfg.Dir, "LOCK")); err == nil {
-		a.fold = true // we made "lock"
+	if err := a.settleFold(); err != nil {
+		return err
 	}
 	if err := a.readState(); err != nil {
 		return fmt.Errorf("read archive index: %w", err)
 	}
 	return a.recover()
+}
+
+// settleFold finds out, when the archive is founded, whether its file system takes A and a for the same, and remembers it: names that changed with the file system, or with a
+// stray file, would have every file of a host removed that the index does not find any more.
+func (a *Archive) settleFold() (err error) {
+	lock, errLock := os.Stat(filepath.Join(a.cfg.Dir, lockFile))
+	upper, errUpper := os.Stat(filepath.Join(a.cfg.Dir, "LOCK"))
+	folds := errLock == nil && errUpper == nil && os.SameFile(lock, upper)
+	known := false
+	if a.fold, known, err = indexFold(a.db); err != nil {
+		return fmt.Errorf("read archive index: %w", err)
+	}
+	switch {
+	case known && folds && !a.fold:
+		return fmt.Errorf("open archive %s: it was founded on a file system that tells A from a, here they are the same: names could meet. Move it back to one like that", a.cfg.Dir)
+	case known:
+		return nil
+	}
+	a.fold = folds
+	value := []byte("apart")
+	if folds {
+		value = []byte("same")
+	}
+	return a.db.Update(func(tx *bbolt.Tx) error { return putValue(tx, bucketMeta, metaFold, value) })
 }
 
 // readState finds the highest ids in use and the archive's age.

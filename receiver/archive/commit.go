@@ -87,8 +87,14 @@ func (c *Commit) put(bucket, key, value []byte) {
 func (c *Commit) pin(n *pending) {
 	if canSyncAll && len(n.segments) > syncAllAbove {
 		c.all = true
+		for t := range n.segments {
+			if !t.value.state.grows() {
+				c.p.a.files.forget(t) // the sync of the file system is its, too
+			}
+		}
 		return
 	}
+	c.p.cuts[c] = struct{}{}
 	for t := range n.segments {
 		if t.value.length == 0 {
 			continue
@@ -99,6 +105,9 @@ func (c *Commit) pin(n *pending) {
 			return
 		}
 		c.files = append(c.files, h)
+		if !t.value.state.grows() {
+			c.p.a.files.forget(t) // closed by unpin: what the janitor deletes must not keep its room
+		}
 	}
 	for dir := range n.dirs {
 		c.dirs = append(c.dirs, dir)
@@ -245,6 +254,14 @@ func (v *streamValue) commit(held handover.Held) {
 }
 
 func (c *Commit) unpin() {
+	c.p.mu.Lock()
+	delete(c.p.cuts, c)
+	c.p.mu.Unlock()
+	c.release()
+}
+
+// release gives the files back. Partition.doing is held.
+func (c *Commit) release() {
 	for _, h := range c.files {
 		c.p.a.files.release(h)
 	}

@@ -48,6 +48,9 @@ type generation struct {
 
 // loadHost reads a host from the index; one that the index does not know is empty.
 func (a *Archive) loadHost(name string) (*host, error) {
+	if err := a.cutHost(name); err != nil {
+		return nil, err
+	}
 	h := &host{
 		name: name, dir: a.hostDir(name), sources: map[string]*source{}, files: map[string]bool{}, dirs: map[string]bool{},
 		table: wire.Table{Sources: wire.Sources{}},

@@ -28,7 +28,7 @@ const (
 // The buckets, and what their keys and values are. Integers in keys are 8 bytes, big endian, so that cursors walk in order.
 // Every value but the version stands behind a sum (sum.go).
 var (
-	bucketMeta        = []byte("meta")        // "version", "id"
+	bucketMeta        = []byte("meta")        // "version", "id", "case"
 	bucketStreams     = []byte("streams")     // stream -> streamValue
 	bucketHosts       = []byte("hosts")       // host -> hostValue
 	bucketNames       = []byte("names")       // host, 0, hash of the source -> id
@@ -44,6 +44,7 @@ var (
 var (
 	metaVersion = []byte("version")
 	metaID      = []byte("id")
+	metaFold    = []byte("case") // "same": host directories are named for a file system that takes A and a for the same; "apart"
 )
 
 // openIndex opens the index of dir, founding it in an empty archive, and gives the archive's id.
@@ -137,6 +138,16 @@ func indexID(tx *bbolt.Tx) (string, error) {
 	}
 	id, err := getValue(tx, bucketMeta, metaID)
 	return string(id), err
+}
+
+// indexFold is how the directories of hosts are named; not known of an archive that no program has opened that asks.
+func indexFold(db *bbolt.DB) (fold, known bool, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
+		v, err := getValue(tx, bucketMeta, metaFold)
+		fold, known = string(v) == "same", v != nil
+		return err
+	})
+	return fold, known, err
 }
 
 func isTimeout(err error) bool { return errors.Is(err, bolterrors.ErrTimeout) }

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,19 +56,21 @@ func (a *Archive) Sweep(ctx context.Context) error {
 	}
 	age, _ := a.clock.read()
 	aged := map[uint64]bool{}
+	var first error // one segment that cannot be read, or a disk without room to compress, must not keep others from being deleted
 	for p, err := range pages(a.db, bucketSegments, nil) {
 		if err != nil {
-			return err
+			return errors.Join(first, err, a.rotateAged(aged))
 		}
 		v, err := decodeSegment(p.value)
 		if err == nil {
 			err = a.sweep(ctx, p.key, v, age, floors, aged)
 		}
-		if err != nil {
+		if ctx.Err() != nil {
 			return err
 		}
+		first = cmp.Or(first, err)
 	}
-	return a.rotateAged(aged)
+	return errors.Join(first, a.rotateAged(aged))
 }
 
 func (a *Archive) sweep(ctx context.Context, key []byte, v segmentValue, age time.Duration, floors map[uint64]uint64, aged map[uint64]bool) error {

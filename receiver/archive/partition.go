@@ -45,7 +45,8 @@ type Partition struct {
 	healTo   uint64 // up to here a gap is the archive's own fault
 	border   uint64 // counts cuts; changes belong to the next one
 	pending  *pending
-	overhang map[*segment]bool // files longer than they should be, after a message that failed
+	overhang map[*segment]bool    // files longer than they should be, after a message that failed
+	cuts     map[*Commit]struct{} // with files, and not done
 }
 
 // pending is what the next commit writes.
@@ -118,7 +119,7 @@ func (a *Archive) newPartition(stream string, created time.Time, epoch, start ui
 	}
 	p := &Partition{
 		a: a, stream: stream, id: v.id, created: created, epoch: epoch, start: start, border: 1,
-		hosts: map[string]*host{}, appended: start, pending: newPending(), overhang: map[*segment]bool{},
+		hosts: map[string]*host{}, appended: start, pending: newPending(), overhang: map[*segment]bool{}, cuts: map[*Commit]struct{}{},
 	}
 	for _, h := range v.held {
 		if h.Epoch == epoch && h.After != start {
@@ -162,6 +163,15 @@ func (a *Archive) Held(stream string, created time.Time) ([]handover.Held, error
 		return nil, fmt.Errorf("look up stream %s: %w", stream, err)
 	}
 	return v.held, nil
+}
+
+// Confirmed is the highest floor of a stream that the archive's commits were told of. A record below it is an old copy.
+func (a *Archive) Confirmed(stream string, created time.Time) (uint64, error) {
+	v, err := a.streamValue(stream, created)
+	if err != nil {
+		return 0, fmt.Errorf("look up stream %s: %w", stream, err)
+	}
+	return v.confirmed, nil
 }
 
 // Committed is the last sequence committed under this epoch, or the epoch's start.
@@ -404,11 +414,20 @@ func (p *Partition) Close() error {
 	if p.closed {
 		return nil
 	}
+	if err := p.noteConfirmed(); err != nil {
+		p.a.log.Warn("cannot note the floor in the index", "stream", p.stream, "err", err)
+	}
 	p.closed = true
 	if p.fault == nil {
 		p.fault = ErrClosed
 	}
 	p.turn.Broadcast()
+	for c := range p.cuts { // given up with the partition
+		c.release()
+	}
+	for t := range p.pending.segments {
+		p.a.files.forget(t)
+	}
 	p.a.mu.Lock()
 	defer p.a.mu.Unlock()
 	for _, h := range p.hosts {
@@ -418,6 +437,26 @@ func (p *Partition) Close() error {
 	}
 	delete(p.a.partitions, p.stream)
 	return p.dir.Close()
+}
+
+// noteConfirmed writes the floor that was confirmed after the last commit: it tells a hub from an old copy of its store, and the janitor what it may touch.
+func (p *Partition) noteConfirmed() error {
+	v, err := p.a.streamValue(p.stream, p.created)
+	if err != nil || v.id == 0 || v.confirmed >= p.confirmed.Load() {
+		return err
+	}
+	return p.a.group.do(func(tx *bbolt.Tx) error {
+		data, err := getValue(tx, bucketStreams, []byte(p.stream))
+		if err != nil {
+			return err
+		}
+		v, err := decodeStream(data)
+		if err != nil {
+			return err
+		}
+		v.confirmed = max(v.confirmed, p.confirmed.Load())
+		return putValue(tx, bucketStreams, []byte(p.stream), v.encode())
+	})
 }
 
 // closeFiles says whether a file was begun that has no byte yet: the index does not know it, and it must not stand in the way of another source's directory.

@@ -20,6 +20,7 @@ type Reader struct {
 	root *os.Root // every path that comes from the network is opened through it
 	db   *bbolt.DB
 	id   string
+	fold bool // names of hosts' directories are those for a file system that takes A and a for the same
 }
 
 // OpenReader opens the archive in dir for reading only. Its error wraps ErrInUse while a receiver runs on it.
@@ -39,11 +40,15 @@ func OpenReader(dir string) (*Reader, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("archive index %s: %w", path, err), db.Close())
 	}
+	fold, _, err := indexFold(db)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("archive index %s: %w", path, err), db.Close())
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open archive %s: %w", dir, err), db.Close())
 	}
-	return &Reader{root: root, db: db, id: id}, nil
+	return &Reader{root: root, db: db, id: id, fold: fold}, nil
 }
 
 // ID is the archive's random id, by which records name it as owner.
@@ -136,7 +141,7 @@ func (r *Reader) source(id []byte) (s Source, err error) {
 		if err != nil {
 			return err
 		}
-		path := dirHosts + "/" + encodeComponent(v.host, false) + "/" + v.path
+		path := dirHosts + "/" + encodeComponent(v.host, r.fold) + "/" + v.path
 		s = Source{Name: v.source, Path: path}
 		return eachGeneration(tx, keyUint(id, 0), func(number uint64, gv generationValue) error {
 			g := Generation{Number: number, Identity: gv.identity, Offset: gv.offset, Length: -1}

@@ -32,7 +32,12 @@ func (a *Archive) recover() error {
 		return err
 	}
 	for _, e := range entries {
-		if dir := dirHosts + "/" + e.Name(); !known[dir] {
+		if dir := dirHosts + "/" + e.Name(); !e.IsDir() && !known[dir] {
+			a.log.Info("removing what is no host's", "file", dir)
+			if err := a.remove(dir); err != nil {
+				return err
+			}
+		} else if !known[dir] {
 			there := tree{files: map[string]int64{}}
 			if err := errors.Join(a.scan(dir, &there), a.sweepAway(&there, nil)); err != nil {
 				return err
@@ -42,17 +47,32 @@ func (a *Archive) recover() error {
 	return a.recoverQuarantine()
 }
 
-// cutUnclean recovers the hosts that closed partitions left.
+// cutUnclean recovers the hosts that closed partitions left. One that cannot be recovered is refused when it is loaded: it must not stop the partitions of others.
 func (a *Archive) cutUnclean() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for host := range a.unclean {
 		if err := a.recoverHost(host); err != nil {
-			return err
+			a.log.Error("cannot cut files back to what is committed; their host waits", "err", err)
+			continue
 		}
 		delete(a.unclean, host)
 	}
 	return a.recoverQuarantine()
+}
+
+// cutHost recovers a host that cutUnclean could not.
+func (a *Archive) cutHost(host string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.unclean[host] {
+		return nil
+	}
+	if err := a.recoverHost(host); err != nil {
+		return err
+	}
+	delete(a.unclean, host)
+	return nil
 }
 
 // found is a segment of the index on its way to its file.

@@ -45,10 +45,7 @@ func (p *Partition) segmentFor(g *generation) (*segment, error) {
 		if t.end() == g.offset && !p.full(t) {
 			return t, nil
 		}
-		if t.value.length == 0 { // begun for a message that failed
-			return t, p.rebegin(t, g)
-		}
-		if err := p.seal(t); err != nil {
+		if err := p.seal(t); err != nil { // one without a byte, begun for a message that failed, goes
 			return nil, err
 		}
 	}
@@ -63,16 +60,6 @@ func (p *Partition) segmentFor(g *generation) (*segment, error) {
 		}
 	}
 	return p.begin(g, st)
-}
-
-// rebegin lets an empty segment begin elsewhere.
-func (p *Partition) rebegin(t *segment, g *generation) error {
-	p.a.files.forget(t)
-	if err := p.discard(t); err != nil {
-		return err
-	}
-	t.start = g.offset
-	return p.create(t)
 }
 
 func (p *Partition) begin(g *generation, st state) (*segment, error) {

@@ -66,6 +66,8 @@ func (a *Archive) setAside(stream string, r handover.Range) error {
 			return err
 		}
 	}
+	a.mu.Lock() // partitions of other streams open, commit and close meanwhile
+	defer a.mu.Unlock()
 	return a.recoverQuarantine()
 }
 
