@@ -159,8 +159,13 @@ func moved(before, now []assign.Wish) (n int) {
 	return n
 }
 
-// keepAll looks at every partition again and again.
+// keepAll looks at every partition again and again, once it is known who lives: members say what they read again, and nothing of that may be purged.
 func (c *coordinator) keepAll(ctx context.Context) error {
+	select {
+	case <-c.roster.known:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	looks := make(chan struct{}, keepersAtOnce)
 	group, ctx := errgroup.WithContext(ctx)
 	for _, k := range c.keepers {

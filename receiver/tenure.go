@@ -241,6 +241,9 @@ func (t *tenure) reconcile(record handover.Record, info *jetstream.StreamInfo) e
 	if err != nil {
 		return err
 	}
+	if err := t.checkHub(record, info, held); err != nil {
+		return err
+	}
 	plan, err := handover.Reconcile(record, t.archive.ID(), held)
 	if err != nil {
 		return err
@@ -250,6 +253,22 @@ func (t *tenure) reconcile(record handover.Record, info *jetstream.StreamInfo) e
 		t.log.Warn("setting aside what another archive holds", "ranges", plan.SetAside)
 	}
 	return t.archive.SetAside(name, plan.SetAside)
+}
+
+// checkHub complains about a hub whose whole store is an old copy, records and all (rule H3): it gives sequences that this archive has committed to other batches,
+// which would be taken for archived.
+func (t *tenure) checkHub(record handover.Record, info *jetstream.StreamInfo, held []handover.Held) error {
+	const remedy = "the hub's store is an old copy, and batches would be lost. Restore its newest, or found a new hub"
+	for _, h := range held {
+		if h.To > info.State.LastSeq {
+			return fmt.Errorf("stream %s ends at %d, this archive has committed it up to %d: %s", info.Config.Name, info.State.LastSeq, h.To, remedy)
+		}
+	}
+	confirmed, err := t.archive.Confirmed(info.Config.Name, info.Created)
+	if err == nil && confirmed > record.Floor {
+		err = fmt.Errorf("the floor of stream %s is %d, this archive has seen it at %d: %s", info.Config.Name, record.Floor, confirmed, remedy)
+	}
+	return err
 }
 
 func (t *tenure) open() (err error) {
