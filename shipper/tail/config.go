@@ -15,7 +15,7 @@ type Config struct {
 	// Paths are files (which may not exist yet), directories (everything in
 	// them that is readable text and not compressed, recursively) and globs with **.
 	Paths []string
-	// Exclude are globs, files and directories that are never tailed.
+	// Exclude are globs, files and directories that are no sources. A rotated name of a source stays its generation: else a rotation would lose bytes.
 	Exclude []string
 	// Hold links every generation into HoldDir until it is archived.
 	Hold    bool
