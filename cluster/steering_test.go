@@ -71,6 +71,13 @@ func (s *site) at(leaf *clustertest.Leaf) int {
 	return -1
 }
 
+// settled waits until that leaf is at a node: it may be on its way to its share.
+func (s *site) settled(leaf *clustertest.Leaf) (at int) {
+	s.t.Helper()
+	clustertest.Until(s.t, "the leaf is at a node", func() bool { at = s.at(leaf); return at >= 0 })
+	return at
+}
+
 func TestLeafLearnsTheNodesAndFailsOver(t *testing.T) {
 	slow(t)
 	s := newSite(t, 3)
@@ -78,7 +85,8 @@ func TestLeafLearnsTheNodesAndFailsOver(t *testing.T) {
 	clustertest.Until(t, "the leaf knows three nodes", func() bool { return leaf.Link().Known == 3 && s.at(leaf) >= 0 })
 	nc := leaf.Client(t)
 	for range 6 {
-		at, start := s.at(leaf), time.Now()
+		at := s.settled(leaf)
+		start := time.Now()
 		s.proxies[at].Cut()
 		clustertest.Until(t, "the leaf is linked elsewhere", func() bool { return s.at(leaf) >= 0 && s.at(leaf) != at })
 		linked := time.Since(start)
@@ -101,7 +109,7 @@ func TestLeafLeavesABlackHole(t *testing.T) {
 	clustertest.Until(t, "the link has a pulse", func() bool { return s.at(leaf) >= 0 && leaf.Link().Node != "" })
 	ship := ship(t, leaf.Client(t), "web1")
 	ship.publish()
-	at, start := s.at(leaf), time.Now()
+	at, start := s.settled(leaf), time.Now()
 	s.proxies[at].Blackhole()
 	clustertest.Until(t, "the leaf is linked elsewhere", func() bool { return s.at(leaf) >= 0 && s.at(leaf) != at })
 	after := time.Since(start)
@@ -244,7 +252,7 @@ func TestLeafLeavesANodeThatEnds(t *testing.T) {
 	clustertest.Until(t, "the leaf knows three nodes", func() bool { return leaf.Link().Known == 3 && s.at(leaf) >= 0 })
 	ship := ship(t, leaf.Client(t), "web1")
 	ship.publish()
-	at, start := s.at(leaf), time.Now()
+	at, start := s.settled(leaf), time.Now()
 	ended := make(chan error)
 	go func() { ended <- s.Nodes[at].Stop() }()
 	clustertest.Until(t, "the leaf is linked elsewhere", func() bool { return s.at(leaf) >= 0 && s.at(leaf) != at })
