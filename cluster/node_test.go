@@ -125,10 +125,12 @@ func makeStream(t *testing.T, n *plainNode) jetstream.Stream {
 	t.Helper()
 	awaitMembers(t, n, 3) // fewer have no room for it
 	js := n.jetStream()
-	s, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var s jetstream.Stream
+	clustertest.Until(t, "the stream is made", func() bool { // the answer is lost if the leader changes meanwhile
+		var err error
+		s, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3})
+		return err == nil
+	})
 	for i := range uint64(10) { // this node may not have heard of the stream yet
 		clustertest.Until(t, "message is stored", func() bool {
 			_, err := js.Publish(t.Context(), "s", []byte("x"), jetstream.WithExpectLastSequence(i))
