@@ -72,8 +72,9 @@ func TestCLIFaults(t *testing.T) {
 		"up --host a/b a.log":   `invalid host name "a/b": byte 1 is '/'`,
 		"up --host .. a.log":    `invalid host name "..": two dots in a row; choose one with --host`,
 
-		agent + "--stdin app.1":   `--stdin "app.1": the name must not be that of a rotated file`,
-		agent + "--stdin app.old": `--stdin "app.old": the name must not be that of a rotated file`,
+		agent + "--stdin app.1":       `--stdin "app.1": the name must not be that of a rotated file`,
+		agent + "--stdin app.1234567": `--stdin "app.1234567": the name must not be that of a rotated file`,
+		agent + "--stdin app.old":     `--stdin "app.old": the name must not be that of a rotated file`,
 
 		"hub --listen 0.0.0.0:0":                                   "is no loopback address: without credentials a hub serves its own machine only",
 		"hub --store s --leaf-listen 127.0.0.1:0 --listen " + port: "address already in use",

@@ -46,7 +46,7 @@ func (a *agent) openSpool() (*spool, error) {
 	if strings.ContainsAny(a.stdin, "/\x00") || a.stdin == "." || a.stdin == ".." {
 		return nil, fmt.Errorf("--stdin %q: the name must be that of a file, without directories", a.stdin)
 	}
-	if tail.IsRotated(a.stdin) {
+	if numbered.MatchString(a.stdin) || tail.IsRotated(a.stdin) {
 		return nil, fmt.Errorf("--stdin %q: the name must not be that of a rotated file: it would be taken for one of another --stdin with this state directory", a.stdin)
 	}
 	limit, err := size(a.c, "stdin-size")
