@@ -84,11 +84,12 @@ func (st *stretch) allShipped() error {
 		st.swept, st.dry = true, false
 		return nil
 	}
-	if n := st.tailer.Stats().Refused; n > 0 {
-		return fmt.Errorf("%d files were not shipped: one host may have %d sources or so; exclude some, or ship them under further host names", n, len(st.table.Sources))
+	stats := st.tailer.Stats()
+	if stats.Refused > 0 {
+		return fmt.Errorf("%d files were not shipped: one host may have %d sources or so; exclude some, or ship them under further host names", stats.Refused, len(st.table.Sources))
 	}
-	if n := st.tailer.Stats().Unreadable; n > 0 {
-		return fmt.Errorf("%d files were not shipped: they, or their directories, cannot be read", n)
+	if stats.Unreadable > 0 {
+		return fmt.Errorf("%d files were not shipped: they, or their directories, cannot be read", stats.Unreadable)
 	}
 	return errDone
 }

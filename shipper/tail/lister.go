@@ -119,7 +119,7 @@ const mostStems = 16
 
 // pruneStems forgets where links once led, if neither a file nor what its rotation left is there any more.
 func (s *source) pruneStems(found []entry) {
-	if s.blind || len(s.stems) <= mostStems {
+	if len(s.stems) <= mostStems {
 		return
 	}
 	s.stems = slices.DeleteFunc(s.stems, func(p string) bool {

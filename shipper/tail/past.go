@@ -104,7 +104,7 @@ func (s *source) depart() {
 
 // prune forgets what was settled of files that stand nowhere any more, once they are more than those that do.
 func (s *source) prune(found []entry) {
-	if s.blind || len(s.settled) < 2*len(found)+alwaysKnown {
+	if len(s.settled) < 2*len(found)+alwaysKnown {
 		return
 	}
 	stands := map[inode]bool{}

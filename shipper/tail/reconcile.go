@@ -53,9 +53,9 @@ func (s *source) reconcile(found []entry, now time.Time) {
 	if !s.blind { // else nobody knows what is gone
 		s.missLocked(found, now)
 		s.pruneStems(found)
+		s.prune(found)
 	}
 	s.depart()
-	s.prune(found)
 	s.tailer.pruneOwners()
 	for _, g := range s.queue {
 		if !g.sought.IsZero() && g.reason == ReasonTruncated {
