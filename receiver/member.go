@@ -122,20 +122,15 @@ const renewals = 4
 func (m *membership) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, m.ttl/2)
 	defer cancel()
-	revision, err := m.bucket.Update(ctx, m.member.ID, m.value(), m.revision)
-	if err == nil {
-		m.revision = revision
+	if m.took(m.bucket.Update(ctx, m.member.ID, m.value(), m.revision)) == nil {
 		return nil
 	}
-	entry, getErr := m.bucket.Get(ctx, m.member.ID)
+	entry, err := m.bucket.Get(ctx, m.member.ID)
 	switch {
-	case errors.Is(getErr, jetstream.ErrKeyNotFound):
-		if revision, err = m.bucket.Create(ctx, m.member.ID, m.value()); err == nil {
-			m.revision = revision
-		}
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return m.took(m.bucket.Create(ctx, m.member.ID, m.value()))
+	case err != nil:
 		return err
-	case getErr != nil:
-		return getErr
 	case !m.owns(entry.Value()):
 		return ErrTwin
 	}
@@ -144,7 +139,12 @@ func (m *membership) renew(ctx context.Context) error {
 		return nil
 	}
 	// It was an earlier one, and said less. Whoever says that a partition heals must not believe it said before keepers can read it: they would purge what is to be read again.
-	if revision, err = m.bucket.Update(ctx, m.member.ID, m.value(), m.revision); err == nil {
+	return m.took(m.bucket.Update(ctx, m.member.ID, m.value(), m.revision))
+}
+
+// took notes the revision of a write that was taken.
+func (m *membership) took(revision uint64, err error) error {
+	if err == nil {
 		m.revision = revision
 	}
 	return err

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/logdrive/logdrive/cluster/clustertest"
 	"github.com/logdrive/logdrive/cluster/wire"
 	"github.com/logdrive/logdrive/receiver/handover"
@@ -16,15 +14,7 @@ import (
 
 func recordOf(t *testing.T, hub *clustertest.Hub) (r handover.Record) {
 	t.Helper()
-	js, err := jetstream.New(hub.Receiver(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	bucket, err := js.KeyValue(t.Context(), wire.Bucket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	entry, err := bucket.Get(t.Context(), wire.RecordKey(1, 0))
+	entry, err := bucketOf(t, hub).Get(t.Context(), wire.RecordKey(1, 0))
 	if err == nil {
 		err = json.Unmarshal(entry.Value(), &r)
 	}

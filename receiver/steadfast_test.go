@@ -113,7 +113,8 @@ func lackingTable(t *testing.T, a *agent) []byte {
 	return data
 }
 
-func putTable(t *testing.T, hub *clustertest.Hub, a *agent) func([]byte) {
+// bucketOf is where the hub keeps layout, records and tables.
+func bucketOf(t *testing.T, hub *clustertest.Hub) jetstream.KeyValue {
 	t.Helper()
 	js, err := jetstream.New(hub.Receiver(t))
 	if err != nil {
@@ -123,6 +124,12 @@ func putTable(t *testing.T, hub *clustertest.Hub, a *agent) func([]byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return bucket
+}
+
+func putTable(t *testing.T, hub *clustertest.Hub, a *agent) func([]byte) {
+	t.Helper()
+	bucket := bucketOf(t, hub)
 	return func(data []byte) {
 		t.Helper()
 		if _, err := bucket.Put(context.Background(), wire.TableKey(a.stream, a.host), data); err != nil {
