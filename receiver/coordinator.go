@@ -73,10 +73,8 @@ func (c *coordinator) assignAll(ctx context.Context) error {
 
 // settle gives the owners of before, that this process has never seen, a TTL to appear: after an outage of all the first one to come should not take everything.
 func (c *coordinator) settle(ctx context.Context) error {
-	select {
-	case <-c.roster.known:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := c.roster.await(ctx); err != nil {
+		return err
 	}
 	for time.Since(c.roster.since) < c.roster.ttl {
 		members, changed := c.roster.living.get()
@@ -161,10 +159,8 @@ func moved(before, now []assign.Wish) (n int) {
 
 // keepAll looks at every partition again and again, once it is known who lives: members say what they read again, and nothing of that may be purged.
 func (c *coordinator) keepAll(ctx context.Context) error {
-	select {
-	case <-c.roster.known:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := c.roster.await(ctx); err != nil {
+		return err
 	}
 	looks := make(chan struct{}, keepersAtOnce)
 	group, ctx := errgroup.WithContext(ctx)

@@ -48,6 +48,16 @@ func (r *roster) healing(partition int) bool {
 	return slices.ContainsFunc(members, func(m Member) bool { return slices.Contains(m.Healing, partition) })
 }
 
+// await waits until the members are known.
+func (r *roster) await(ctx context.Context) error {
+	select {
+	case <-r.known:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // run follows the members until ctx ends.
 func (r *roster) run(ctx context.Context) error {
 	for ctx.Err() == nil {
